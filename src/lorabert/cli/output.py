@@ -1,0 +1,88 @@
+"""What a verb prints: tables for people, or with --json one document on stdout and everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from lorabert.studies.reporting import percent
+
+
+class Output:
+    """Where a verb's lines, tables and result go.
+
+    Attributes:
+        as_json: whether stdout takes one JSON document and nothing else.
+    """
+
+    def __init__(self, stdout: TextIO, *, as_json: bool) -> None:
+        self.stdout, self.as_json = stdout, as_json
+        self.console = Console(file=sys.stderr if as_json else stdout, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line for people."""
+        self.console.print(line, markup=False)
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a table for people; numbers stand to the right."""
+        drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+        for index, name in enumerate(header):
+            numeric = bool(rows) and all(isinstance(row[index], (int, float)) or _looks_numeric(row[index]) for row in rows)
+            drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*(str(cell) for cell in row))
+        self.console.print(drawn, soft_wrap=False)
+
+    def result(self, document: Any) -> None:
+        """Print the result: with --json only, as one document."""
+        if self.as_json:
+            self.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            self.stdout.flush()
+
+
+def _looks_numeric(cell: object) -> bool:
+    return isinstance(cell, str) and cell[:1].isdigit()
+
+
+@contextmanager
+def output(*, as_json: bool) -> Iterator[Output]:
+    """An Output; with --json whatever else is printed meanwhile goes to stderr, a library's own lines included."""
+    if not as_json:
+        yield Output(sys.stdout, as_json=False)
+        return
+    with redirect_stdout(sys.stderr) as _:
+        yield Output(sys.__stdout__ or sys.stdout, as_json=True)
+
+
+def metrics_table(out: Output, title: str, rows: dict[str, dict[str, Any]]) -> None:
+    """Accuracy, macro-F1 and MCC of one or several predictors, in points with their intervals."""
+    cells = [[name, *(percent(scores[metric]) for metric in ("accuracy", "f1_macro", "mcc"))] for name, scores in rows.items()]
+    out.table(title, ["", "accuracy", "macro-F1", "MCC"], cells)
+
+
+def per_class_table(out: Output, rows: Sequence[dict[str, Any]]) -> None:
+    """Precision, recall, F1 and support of each class."""
+    cells = [[row["label"], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), row["support"]] for row in rows]
+    out.table("Per class", ["class", "precision", "recall", "F1", "examples"], cells)
+
+
+def confusion_table(out: Output, labels: Sequence[str], confusion: Sequence[Sequence[int]], most: int = 20) -> None:
+    """The confusion matrix; with many classes, the commonest confusions instead."""
+    if len(labels) <= most:
+        out.table("Confusion (rows: true, columns: predicted)", ["", *labels],
+                  [[label, *row] for label, row in zip(labels, confusion, strict=True)])  # fmt: skip
+        return
+    pairs = [
+        (count, labels[true], labels[predicted])
+        for true, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    commonest = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:most]
+    out.table("Commonest confusions", ["examples", "true", "predicted"], commonest)

@@ -1,0 +1,349 @@
+"""Every knob, once: typed dataclasses are the only defaults; the command line, its help and its checks derive from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from lorabert.errors import InputError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+Method = Literal["lora", "full", "bitfit", "head"]
+METHODS: tuple[Method, ...] = ("lora", "full", "bitfit", "head")
+
+# LoRA and the other small sets of weights want rates ten to twenty times those of full fine-tuning
+# (Hu et al. 2021, table 9: 4e-4 to 5e-4; Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5 for full fine-tuning).
+DEFAULT_LEARNING_RATE: dict[Method, float] = {"lora": 5e-4, "full": 5e-5, "bitfit": 1e-3, "head": 1e-3}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The frozen base."""
+
+    name: str = "minilm-l6"
+    """Base encoder: an asset (`lorabert data list`), a hub id such as bert-base-uncased, or a local folder."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub base; the commit it stands for is recorded."""
+    max_length: int = 128
+    """Longest text in tokens; longer ones are cut at the end, and the share that was cut is reported."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The texts and their labels."""
+
+    name: str | None = None
+    """A hub data set id such as stanfordnlp/sst2, or an asset (`lorabert data list`)."""
+    subset: str | None = None
+    """Configuration of a hub data set that has several, such as sst2 of nyu-mll/glue."""
+    train: str | None = None
+    """CSV, TSV, JSONL or Parquet file to train on; alone, it is split into train, validation and test."""
+    validation: str | None = None
+    """File to select on; without one a share of train is set aside."""
+    test: str | None = None
+    """File to report on; without one a share of train is set aside."""
+    text: str | None = None
+    """Column that holds the text; found by its name when not given."""
+    text_pair: str | None = None
+    """Column that holds a second text, for tasks on pairs of texts."""
+    label: str | None = None
+    """Column that holds the label; found by its name when not given."""
+    group: str | None = None
+    """Column whose equal values must stay on one side of a split, such as the author or the film."""
+    limit: int | None = None
+    """Use at most this many examples of each split (a seeded sample), for a quick try."""
+    encoding: str = "utf-8"
+    """Character encoding of CSV, TSV and JSONL files."""
+    validation_share: float = 0.1
+    """Share of train set aside when no validation split is given."""
+    test_share: float = 0.1
+    """Share of train set aside when no test split is given."""
+    split_seed: int | None = None
+    """Seed of those shares and of limit; train.seed when not given. Fix it to compare seeds on one split."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """LoRA, in PEFT's words: y = Wx + (lora_alpha / r) B A x."""
+
+    r: int = 8
+    """Rank: A is r x in, B is out x r."""
+    lora_alpha: int = 32
+    """Numerator of the scale lora_alpha / r (lora_alpha / sqrt(r) with use_rslora)."""
+    lora_dropout: float = 0.1
+    """Dropout on the input of A, in training only."""
+    target_modules: list[str] | str = "auto"
+    """Linear layers to adapt: auto (query and value, whatever the architecture calls them), all-linear, or names."""
+    bias: Literal["none", "all", "lora_only"] = "none"
+    """Biases to train besides."""
+    modules_to_save: list[str] | None = None
+    """Further modules to train and save whole; the head and all that is newly initialised always are."""
+    use_rslora: bool = False
+    """Scale by lora_alpha / sqrt(r) (Kalajdzievski 2023)."""
+    use_dora: bool = False
+    """Train magnitude and direction apart (Liu et al. 2024)."""
+    init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
+    """How A starts; B starts at zero with true and gaussian."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training, in the Trainer's words."""
+
+    method: Method = "lora"
+    """What is trained: lora, full (every weight), bitfit (biases) or head (the classifier alone)."""
+    engine: Literal["auto", "reference"] = "auto"
+    """reference is Hugging Face Trainer + PEFT; auto takes the fastest engine that knows the architecture."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the matrix products; trained weights stay fp32. auto: bf16 where the processor has it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU when there is one."""
+    seed: int = 42
+    """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
+    learning_rate: float | None = None
+    """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit and head."""
+    num_train_epochs: int = 3
+    """Passes over the training split."""
+    per_device_train_batch_size: int = 16
+    """Examples in a batch, per process."""
+    per_device_eval_batch_size: int = 32
+    """Examples in a batch when predicting; it changes the speed, not the answers."""
+    train_sampling_strategy: Literal["random", "group_by_length"] = "random"
+    """random batches, or batches of texts of like length: less padding, so faster, with less mixed batches."""
+    gradient_accumulation_steps: int = 1
+    """Batches whose gradients are added up before one step of the optimizer."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    warmup: float = 0.0
+    """Share of the steps with a rising learning rate when below 1, otherwise a number of steps."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    """Shape of the learning rate after the warm-up."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them alone."""
+    logging_steps: int = 100
+    """Report the training loss every so many steps."""
+    save_strategy: Literal["epoch", "no"] = "epoch"
+    """When to leave a checkpoint to resume from."""
+    early_stopping_patience: int = 0
+    """Stop after so many epochs without a lower validation loss, and keep the best epoch; 0 never stops early."""
+    baselines: bool = True
+    """Fit the cheap baselines on the same split, to show what the adapter is worth."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: base, data, method and training."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The frozen base."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The texts and their labels."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """LoRA, in PEFT's words."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training, in the Trainer's words."""
+
+    def resolved(self) -> RunConfig:
+        """Check every value and fill in what follows from others: the method's learning rate, the split's seed.
+
+        Raises:
+            InputError: a value is out of its range; all of them are named.
+        """
+        problems = _out_of_range(self)
+        if problems:
+            raise InputError("The configuration cannot be used", got="; ".join(problems), fix="See `lorabert train --help`")
+        rate = self.train.learning_rate or DEFAULT_LEARNING_RATE[self.train.method]
+        split_seed = self.train.seed if self.data.split_seed is None else self.data.split_seed
+        return dataclasses.replace(
+            self,
+            train=dataclasses.replace(self.train, learning_rate=rate),
+            data=dataclasses.replace(self.data, split_seed=split_seed),
+        )
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The configuration as plain sections of keys and values."""
+        return dataclasses.asdict(self)
+
+    def sha256(self) -> str:
+        """Hash of the canonical JSON form: equal configurations, equal hash."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _out_of_range(config: RunConfig) -> list[str]:
+    train, lora, data, model = config.train, config.lora, config.data, config.model
+    checks = [
+        (model.max_length >= 3, "model.max_length", model.max_length, "at least 3"),
+        (lora.r >= 1, "lora.r", lora.r, "at least 1"),
+        (lora.lora_alpha > 0, "lora.lora_alpha", lora.lora_alpha, "above 0"),
+        (0 <= lora.lora_dropout < 1, "lora.lora_dropout", lora.lora_dropout, "from 0 to below 1"),
+        (train.learning_rate is None or 0 < train.learning_rate < 1, "train.learning_rate", train.learning_rate,
+         "above 0 and below 1"),
+        (train.num_train_epochs >= 1, "train.num_train_epochs", train.num_train_epochs, "at least 1"),
+        (train.per_device_train_batch_size >= 1, "train.per_device_train_batch_size",
+         train.per_device_train_batch_size, "at least 1"),
+        (train.per_device_eval_batch_size >= 1, "train.per_device_eval_batch_size",
+         train.per_device_eval_batch_size, "at least 1"),
+        (train.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps",
+         train.gradient_accumulation_steps, "at least 1"),
+        (train.weight_decay >= 0, "train.weight_decay", train.weight_decay, "0 or more"),
+        (train.warmup >= 0, "train.warmup", train.warmup, "0 or more"),
+        (train.max_grad_norm >= 0, "train.max_grad_norm", train.max_grad_norm, "0 or more"),
+        (train.logging_steps >= 1, "train.logging_steps", train.logging_steps, "at least 1"),
+        (train.early_stopping_patience >= 0, "train.early_stopping_patience", train.early_stopping_patience, "0 or more"),
+        (0 <= train.seed < 2**32, "train.seed", train.seed, "from 0 to 4294967295"),
+        (data.limit is None or data.limit >= 1, "data.limit", data.limit, "at least 1"),
+        (0 < data.validation_share < 1, "data.validation_share", data.validation_share, "between 0 and 1"),
+        (0 < data.test_share < 1, "data.test_share", data.test_share, "between 0 and 1"),
+    ]  # fmt: skip
+    problems = [f"{key} {value}, which must be {must}" for holds, key, value, must in checks if not holds]
+    if train.early_stopping_patience and train.save_strategy == "no":
+        problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
+    return problems
+
+
+Options = TypeVar("Options")
+
+
+def options_parser(prog: str, description: str, *, with_config: bool = False) -> ArgumentParser:
+    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig."""
+    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True, docstring_parse_style=None)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    if with_config:
+        parser.add_argument("--config", action=ActionConfigFile, help="YAML file with the sections below; options win over it.")
+        for section in dataclasses.fields(RunConfig):
+            parser.add_class_arguments(section.default_factory, section.name)
+    return parser
+
+
+def parse(parser: ArgumentParser, argv: list[str]) -> Any:
+    """Parse a verb's arguments: option over file over default, whatever their order on the line.
+
+    Raises:
+        InputError: an unknown key (with the nearest known one), a value of the wrong type, an unreadable file.
+    """
+    from jsonargparse import ArgumentError
+
+    try:
+        return parser.parse_args(_config_first(argv))
+    except (ArgumentError, TypeError) as error:
+        raise _explained(parser, str(error)) from None
+
+
+def run_config(namespace: Any) -> RunConfig:
+    """The RunConfig that a parsed namespace stands for, resolved and checked."""
+    sections = {
+        section.name: section.default_factory(**vars(getattr(namespace, section.name)))  # type: ignore[operator]
+        for section in dataclasses.fields(RunConfig)
+    }
+    return RunConfig(**sections).resolved()
+
+
+def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
+    """Read a YAML configuration; `overrides` are further `--section.key value` words.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or holds an unknown key or a wrong value.
+    """
+    parser = options_parser("lorabert train", "", with_config=True)
+    return run_config(parse(parser, ["--config", str(path), *(overrides or [])]))
+
+
+def from_dict(sections: dict[str, dict[str, Any]]) -> RunConfig:
+    """The configuration that a record or a config.yaml holds.
+
+    Raises:
+        InputError: a section or a key that this version does not know.
+    """
+    parser = options_parser("lorabert train", "", with_config=True)
+    try:
+        return run_config(parser.parse_object(sections))
+    except (ValueError, TypeError, KeyError) as error:
+        raise _explained(parser, str(error)) from None
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as YAML, every key written out, in the order of the dataclasses."""
+    import yaml
+
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def preset_path(name: str) -> Path:
+    """The shipped YAML of a preset.
+
+    Raises:
+        InputError: no preset of that name; the message lists those there are.
+    """
+    packaged = Path(__file__).parent / "configs"
+    folder = packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(entry.stem for entry in folder.glob("*.yaml"))
+        raise InputError("No such preset", got=f"'{name}'", expected=f"one of {', '.join(known)}")
+    return path
+
+
+def _config_first(argv: list[str]) -> list[str]:
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--config":
+            first += [word, *[next(words, "")]]
+        else:
+            (first if word.startswith("--config=") else rest).append(word)
+    return first + rest
+
+
+_UNKNOWN = re.compile(
+    r"[Uu]nrecognized arguments: --([\w.\-]+)"
+    r"|[Kk]ey [\"']([\w.\-]+)[\"'] is not expected"
+    r"|Option [\"']([\w.\-]+)[\"'] is not accepted"
+    r"|does not accept option [\"']([\w.\-]+)[\"']"
+)
+_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)".*?(?:Given value|Got value): (.*)$')
+_MISSING_FILE = re.compile(r'Parser key "config": File does not exist: (.*)$')
+
+
+def _explained(parser: ArgumentParser, message: str) -> InputError:
+    """Turn the parser's message into one paragraph; an unknown key gets the nearest known one."""
+    message = re.sub(r"\s+", " ", message).strip()
+    see = f"See `{parser.prog} --help`"
+    if unknown := _UNKNOWN.search(message):
+        key = next(group for group in unknown.groups() if group)
+        near = _nearest(key, [option.lstrip("-") for option in parser._option_string_actions])
+        return InputError("Unknown option or key", got=f"`{key}`", fix=f"Did you mean `{near}`? {see}" if near else see)
+    if missing := _MISSING_FILE.search(message):
+        return InputError("There is no such configuration file", got=missing[1], fix="Check the path after --config")
+    if wrong := _WRONG_VALUE.search(message):
+        return InputError(f"`{wrong[1]}` has a value it cannot take", got=f"'{wrong[2]}'", expected=_type_of(wrong[1]), fix=see)
+    return InputError("The command line or its configuration cannot be read", got=message, fix=see)
+
+
+def _nearest(key: str, known: list[str]) -> str | None:
+    """The known option closest to `key`, compared whole and then by its last word."""
+    if near := difflib.get_close_matches(key, known, n=1, cutoff=0.7):
+        return near[0]
+    by_last_word = {option.rsplit(".", 1)[-1]: option for option in known}
+    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_last_word, n=1, cutoff=0.6)
+    return by_last_word[near[0]] if near else None
+
+
+def _type_of(key: str) -> str:
+    """The type of a configuration key, as its dataclass writes it."""
+    section, _, name = key.partition(".")
+    for part in dataclasses.fields(RunConfig):
+        if part.name == section:
+            types = {knob.name: str(knob.type) for knob in dataclasses.fields(part.default_factory)}  # type: ignore[arg-type]
+            return types.get(name, "").replace("Method", "lora, full, bitfit or head")
+    return ""

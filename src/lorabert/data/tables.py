@@ -1,0 +1,168 @@
+"""Files to columns: CSV, TSV, JSONL and Parquet, with the line of whatever is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lorabert.errors import InputError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_LARGEST_FIELD = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length, and where they come from.
+
+    Attributes:
+        origin: the path or id, for messages.
+        columns: values by column name, one list a column.
+        lines: line of each row in the file, where the format has lines.
+        declared: label names by column, where the source declares them in order.
+    """
+
+    origin: str
+    columns: dict[str, list[Any]]
+    lines: list[int] | None = None
+    declared: dict[str, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()), []))
+
+    def place(self, row: int) -> str:
+        """A row as a person would look it up: its line, or its number counted from 1."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+
+    def places(self, rows: list[int], most: int = 5) -> str:
+        """Some rows, the first few by place and the rest by number."""
+        shown = ", ".join(self.place(row) for row in rows[:most])
+        return shown + (f" and {len(rows) - most} more" if len(rows) > most else "")
+
+
+def read(path: Path, encoding: str = "utf-8") -> Table:
+    """Read a file of texts and labels by its suffix.
+
+    Raises:
+        InputError: missing, empty, of an unknown format, in another encoding, or broken (with the line).
+    """
+    if not path.exists():
+        raise InputError("There is no such file", got=str(path), fix="Check the path, relative to the current folder")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path} has a format that is not read", got=f"'{suffix}'", expected=f"one of {', '.join(SUFFIXES)}")
+    if suffix == ".parquet":
+        table = _parquet(path)
+    else:
+        text = _decoded(path, encoding)
+        table = _jsonl(str(path), text) if suffix in (".jsonl", ".ndjson") else delimited(str(path), text, tabs=suffix == ".tsv")
+    if not len(table):
+        raise InputError(f"{path} holds no rows", expected="a header and at least a few labelled texts")
+    return table
+
+
+def _decoded(path: Path, encoding: str) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
+    except LookupError:
+        raise InputError(
+            "No such encoding", got=f"'{encoding}'", expected="utf-8, cp1252, utf-16 or another that Python knows"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        guess = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+        raise InputError(
+            f"{path} is not in the encoding {encoding}",
+            got=f"the byte 0x{content[error.start]:02x} in line {line}",
+            fix=f"Save the file as UTF-8, or name its encoding, perhaps --data.encoding {guess}",
+        ) from None
+
+
+def delimited(origin: str, text: str, *, tabs: bool = False) -> Table:
+    """Parse CSV (comma, semicolon, tab or bar, whichever the header has most of) or TSV.
+
+    Raises:
+        InputError: a row with more or fewer fields than the header, or a stray quote; with its line.
+    """
+    header = text.partition("\n")[0]
+    delimiter = "\t" if tabs else max(",;\t|", key=header.count)
+    try:
+        return _rows(origin, text, delimiter, csv.QUOTE_MINIMAL)
+    except InputError:
+        if not tabs:
+            raise
+        # Many TSV files are written without any quoting; a lone quote mark in a text is then just a character.
+        return _rows(origin, text, delimiter, csv.QUOTE_NONE)
+
+
+def _rows(origin: str, text: str, delimiter: str, quoting: Any) -> Table:
+    csv.field_size_limit(_LARGEST_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    start = 1
+    try:
+        for fields in reader:
+            if not header:
+                header = [name.strip() for name in fields]
+            elif fields:
+                if len(fields) != len(header):
+                    raise InputError(
+                        f"{origin} has a broken row in line {start}",
+                        got=f"{len(fields)} fields",
+                        expected=f"{len(header)} as in the header ({', '.join(header)})",
+                        fix="Put texts that hold the delimiter or line breaks in double quotes",
+                    )
+                rows.append(fields)
+                lines.append(start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{origin} has a broken row in line {start}",
+            got=str(error),
+            fix='Put texts in double quotes and write a quote inside a text twice (""); look for a quote that is never closed',
+        ) from None
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise InputError(f"{origin} has more than one column of the same name", got=", ".join(repeated))
+    return Table(origin, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}, lines)
+
+
+def _jsonl(origin: str, text: str) -> Table:
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(
+                f"{origin} has a broken row in line {number}", got=str(error), expected="one JSON object a line"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{origin} has a broken row in line {number}", got=type(row).__name__, expected="a JSON object")
+        rows.append(row)
+        lines.append(number)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Table(origin, {name: [row.get(name) for row in rows] for name in names}, lines)
+
+
+def _parquet(path: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file", got=str(error).splitlines()[0]) from None
+    features = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    declared = {name: kind["names"] for name, kind in features.items() if isinstance(kind, dict) and "names" in kind}
+    return Table(str(path), table.to_pydict(), declared=declared)

@@ -1,0 +1,103 @@
+"""Every example once, in the original order; and a Classifier that takes texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from lorabert.data.batching import by_length, padded_batch
+from lorabert.data.encoding import EncodedSplit, encode_split
+from lorabert.data.sources import Split
+from lorabert.evidence.metrics import softmax
+from lorabert.hardware import Placement
+
+FP32_CPU = Placement("cpu", "fp32", "answers that are the same bit for bit next year")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One text's answer: the most probable label, its probability, and the probability of each label."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+def predict(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
+            desc: str = "Predicting") -> np.ndarray:  # fmt: skip
+    """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in."""
+    return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
+
+
+def features(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement) -> np.ndarray:
+    """Mean of the base's last hidden states over each example's tokens, (n, hidden) float32; the head plays no part."""
+
+    def mean_hidden(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        hidden = model.base_model(**batch)[0].float()
+        inside = batch["attention_mask"].unsqueeze(-1)
+        return (hidden * inside).sum(1) / inside.sum(1)
+
+    return _forward(model, split, mean_hidden, pad_id, batch_size, placement, "Reading with the frozen base")
+
+
+def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch.Tensor]], torch.Tensor], pad_id: int,
+             batch_size: int, placement: Placement, desc: str) -> np.ndarray:  # fmt: skip
+    """Rows of like length together, results in the original order; the model is left on the CPU, in eval mode."""
+    model.eval().to(placement.device)
+    results: list[Any] = [None] * len(split)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(placement.precision)
+    arithmetic = torch.autocast(placement.device, half) if half else nullcontext()
+    bar = tqdm(total=len(split), desc=desc, unit="text", disable=len(split) < 500)
+    with torch.inference_mode(), arithmetic, bar:
+        for rows in by_length(split.lengths, batch_size):
+            batch = padded_batch(split, rows, pad_id)
+            del batch["labels"]
+            outputs = compute({name: torch.from_numpy(values).to(placement.device) for name, values in batch.items()})
+            for row, output in zip(rows, outputs.float().cpu().numpy(), strict=True):
+                results[row] = output
+            bar.update(len(rows))
+    model.cpu()
+    return np.stack(results)
+
+
+class Classifier:
+    """A model, its tokenizer and its labels: texts in, labels and probabilities out.
+
+    Attributes:
+        model: a sequence classifier.
+        tokenizer: the base's tokenizer.
+        label_names: the classes in order.
+        max_length: longest text in tokens.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, label_names: Sequence[str], max_length: int) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.label_names, self.max_length = list(label_names), max_length
+
+    def encode(self, split: Split) -> EncodedSplit:
+        """Tokenise labelled or unlabelled texts as in training."""
+        return encode_split(split, self.tokenizer, self.max_length)
+
+    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> np.ndarray:
+        """Logits of each text, (n, C) float32, on the CPU in fp32."""
+        split = Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64))
+        return predict(self.model, self.encode(split), pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
+        """The label of each text, with the probability of every label."""
+        if not texts:
+            return []
+        return [
+            Prediction(
+                self.label_names[int(row.argmax())],
+                float(row.max()),
+                dict(zip(self.label_names, row.tolist(), strict=True)),
+            )
+            for row in softmax(self.logits(texts, pairs))
+        ]

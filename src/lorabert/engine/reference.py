@@ -1,0 +1,254 @@
+"""The oracle: the run as Hugging Face Trainer + PEFT make it, with their own forward. Slow, plain, and always right."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+
+from lorabert.config import TrainConfig
+from lorabert.data.batching import BatchPlan, padded_batch, padding_share
+from lorabert.data.encoding import EncodedSplit
+from lorabert.files import disk_errors, write_atomically
+from lorabert.hardware import Placement, peak_bytes
+
+Log = Callable[[dict[str, Any]], None]
+_COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training cost, over its whole life when it was resumed only over the last part.
+
+    Attributes:
+        train_seconds: wall clock, validation included.
+        steps: optimizer steps taken in all.
+        epochs: passes taken in all; fewer than asked for after an early stop.
+        tokens: real tokens read in those passes.
+        padding_share: share of the computed cells that held padding.
+        peak_bytes: highest memory: of the process on a CPU, of the allocator on a GPU.
+        attention: the attention path of the model.
+    """
+
+    train_seconds: float
+    steps: int
+    epochs: float
+    tokens: int
+    padding_share: float
+    peak_bytes: int
+    attention: str
+
+
+def fit(
+    model: Any,
+    train: EncodedSplit,
+    validation: EncodedSplit,
+    plan: BatchPlan,
+    settings: TrainConfig,
+    placement: Placement,
+    *,
+    pad_id: int,
+    checkpoints: Path,
+    resume: bool,
+    log: Log,
+) -> Fit:
+    """Train a PEFT model on the plan's batches; it is left on the CPU, in eval mode.
+
+    Args:
+        model: a model from `models.methods.apply`.
+        train: the training split.
+        validation: measured after each epoch; with early stopping it decides which epoch is kept.
+        plan: the batches of every epoch.
+        settings: the Trainer's words.
+        placement: device and precision.
+        pad_id: the tokenizer's padding token.
+        checkpoints: folder for the Trainer's checkpoints.
+        resume: go on from the newest complete checkpoint, if there is one.
+        log: called with each event: loss and learning rate, or validation loss.
+
+    Raises:
+        InputError: a checkpoint cannot be written.
+    """
+    last = _newest_complete(checkpoints) if resume else None
+    trainer = _PlannedTrainer(
+        plan=plan,
+        model=model,
+        args=_arguments(settings, placement, plan, checkpoints),
+        train_dataset=_Rows(train),
+        eval_dataset=_Rows(validation),
+        data_collator=_Collator(pad_id),
+        callbacks=_callbacks(settings, log),
+    )
+    for shown in list(trainer.callback_handler.callbacks):
+        if type(shown).__name__ in ("PrinterCallback", "ProgressCallback", "NotebookProgressCallback"):
+            trainer.remove_callback(shown)
+    started = time.perf_counter()
+    with disk_errors(checkpoints):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds = time.perf_counter() - started
+    epochs = trainer.state.epoch or 0.0
+    batches = [batch for epoch in plan.epochs[: math.ceil(epochs)] for batch in epoch]
+    cuda = placement.device == "cuda"
+    result = Fit(
+        train_seconds=seconds,
+        steps=trainer.state.global_step,
+        epochs=epochs,
+        tokens=int(sum(train.lengths[rows].sum() for rows in batches)),
+        padding_share=padding_share(train.lengths, batches),
+        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_bytes(),
+        attention=str(model.config._attn_implementation),
+    )
+    model.cpu().eval()
+    return result
+
+
+def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path) -> TrainingArguments:
+    steps = math.ceil(plan.steps_per_epoch / settings.gradient_accumulation_steps) * len(plan.epochs)
+    early = settings.early_stopping_patience > 0
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_eval_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        num_train_epochs=len(plan.epochs),
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=math.ceil(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup),
+        lr_scheduler_type=settings.lr_scheduler_type,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch",
+        seed=settings.seed,
+        bf16=placement.precision == "bf16",
+        fp16=placement.precision == "fp16",
+        use_cpu=placement.device == "cpu",
+        logging_steps=settings.logging_steps,
+        eval_strategy="epoch",
+        save_strategy=settings.save_strategy,
+        # The newest checkpoint may be one that a kill cut short, so the one before it has to stay.
+        save_total_limit=2,
+        load_best_model_at_end=early,
+        metric_for_best_model="eval_loss" if early else None,
+        greater_is_better=False if early else None,
+        restore_callback_states_from_checkpoint=True,
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=placement.device == "cuda",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _callbacks(settings: TrainConfig, log: Log) -> list[TrainerCallback]:
+    reporting: list[TrainerCallback] = [_Reporting(log)]
+    if settings.early_stopping_patience:
+        reporting.append(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
+    return reporting
+
+
+def _newest_complete(checkpoints: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; what a kill cut short is removed."""
+    complete = []
+    for folder in checkpoints.glob("checkpoint-*"):
+        if (folder / _COMPLETE).exists():
+            complete.append(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+class _Rows(torch.utils.data.Dataset[tuple[EncodedSplit, int]]):
+    """A data set of row indices; the collator makes the batch."""
+
+    def __init__(self, split: EncodedSplit) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[EncodedSplit, int]:
+        return self.split, int(index)
+
+
+class _Collator:
+    """Rows to padded tensors."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, rows: list[tuple[EncodedSplit, int]]) -> dict[str, torch.Tensor]:
+        batch = padded_batch(rows[0][0], np.array([index for _, index in rows]), self.pad_id)
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+class _PlanBatches(torch.utils.data.Sampler[list[int]]):
+    """The plan's batches of one epoch after the other."""
+
+    def __init__(self, plan: BatchPlan) -> None:
+        self.plan, self.epoch = plan, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.plan.steps_per_epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (rows.tolist() for rows in self.plan.epochs[self.epoch])
+
+
+class _PlannedTrainer(Trainer):
+    """The Trainer, on the plan's batches in the plan's order."""
+
+    def __init__(self, *, plan: BatchPlan, **arguments: Any) -> None:
+        self.plan = plan
+        super().__init__(**arguments)
+
+    def get_train_dataloader(self) -> Any:
+        loader = torch.utils.data.DataLoader(
+            self.train_dataset, batch_sampler=_PlanBatches(self.plan), collate_fn=self.data_collator
+        )
+        return self.accelerator.prepare(loader)
+
+
+class _Reporting(TrainerCallback):
+    """Progress on stderr, events to the log, and a mark on each checkpoint that is written to its end."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="Training", unit="step")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        logs = logs or {}
+        event: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4)}
+        if "loss" in logs:
+            event |= {"event": "train", "loss": float(logs["loss"]), "learning_rate": logs["learning_rate"]}
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
+            self.bar.write(f"step {state.global_step}: loss {float(logs['loss']):.4f}", file=self.bar.fp)
+        elif "eval_loss" in logs:
+            event |= {"event": "validation", "loss": float(logs["eval_loss"])}
+            self.bar.write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}", file=self.bar.fp)
+        else:
+            return
+        self.log(event)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        write_atomically(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, b"")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()

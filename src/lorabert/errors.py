@@ -1,0 +1,32 @@
+"""One family of errors: what was wrong, what was got, what was expected, what to do next."""
+
+
+class InputError(Exception):
+    """The user's input cannot be used; the command line prints the message and exits with 2.
+
+    Args:
+        wrong: what is wrong, as a sentence.
+        got: what was found instead, if that helps.
+        expected: what would have been accepted.
+        fix: what to do next.
+    """
+
+    def __init__(self, wrong: str, *, got: str = "", expected: str = "", fix: str = "") -> None:
+        self.wrong, self.got, self.expected, self.fix = wrong, got, expected, fix
+        parts = (wrong, got and f"Got {got}", expected and f"Expected {expected}", fix)
+        super().__init__(" ".join(part.rstrip(".") + "." for part in parts if part))
+
+
+class MismatchError(InputError):
+    """A folder, base or file is not the one that was recorded; names every mismatch at once.
+
+    Args:
+        what: the thing that was refused.
+        problems: every mismatch found, one sentence each.
+        fix: what to do next.
+    """
+
+    def __init__(self, what: str, problems: list[str], *, fix: str = "") -> None:
+        self.problems = problems
+        listed = "; ".join(problem.rstrip(".") for problem in problems)
+        super().__init__(f"{what} was refused: {listed}", fix=fix)

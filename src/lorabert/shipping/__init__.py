@@ -1,0 +1,1 @@
+"""Adapter folders: saved, loaded, verified."""

@@ -1,0 +1,328 @@
+"""One run, from configuration to record; and an evaluation of what it left."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lorabert import hardware, runs
+from lorabert.config import RunConfig, from_dict
+from lorabert.data import batching, encoding, sources
+from lorabert.data.encoding import Encoded
+from lorabert.data.sources import SPLITS, Splits
+from lorabert.data.splitting import sample
+from lorabert.errors import InputError
+from lorabert.evidence import baselines, metrics, statistics
+from lorabert.hardware import Placement
+from lorabert.models import bases, methods
+from lorabert.models.bases import Base, LoadedBase
+from lorabert.models.methods import Trainable
+from lorabert.runs import RunFolder
+from lorabert.shipping import adapters
+from lorabert.studies import reporting
+
+Say = Callable[[str], None]
+# The frozen base reads at most this many training texts for its linear baseline, so that it stays cheap.
+_BASELINE_TEXTS = 4_000
+
+
+@dataclass
+class _Prepared:
+    """All that a run needs, checked before anything is written."""
+
+    settings: RunConfig
+    placement: Placement
+    splits: Splits
+    base: Base
+    loaded: LoadedBase
+    tokenizer: Any
+    encoded: Encoded
+    model: Any
+    trainable: Trainable
+    seconds: dict[str, float]
+
+
+def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print) -> dict[str, Any]:
+    """Make one run and return its record, with `run` and `adapter`, the folders.
+
+    Everything that can be wrong with the input is found before the run folder is made. A run that was killed goes on from
+    its newest complete checkpoint with `resume`, and ends with the adapter it would have ended with.
+
+    Args:
+        settings: the resolved configuration.
+        out: the run folder; by default a new one below runs/.
+        resume: go on with the run of the same configuration, if there is one.
+        say: called with each line for people.
+
+    Raises:
+        InputError: the data, the base, the configuration or the disk cannot be used.
+    """
+    prepared = _prepare(settings, say)
+    name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
+    run = runs.start(settings, out, resume=resume, name=name)
+    if run.record["status"] == "done":
+        adapters.verify(run.adapter)
+        say(f"This run is done already: {run.path}")
+        return _outcome(run)
+    say(f"Run folder: {run.path}")
+    with _told_how_it_ended(run):
+        _carry_out(prepared, run, resume=resume, say=say)
+    return _outcome(run)
+
+
+def _prepare(settings: RunConfig, say: Say) -> _Prepared:
+    from transformers import set_seed
+
+    clock = _Clock()
+    placement = hardware.place(settings.train)
+    say(f"Using device: {placement.device} ({placement.precision}: {placement.reason})")
+    splits = sources.load(settings.data)
+    say(reporting.data_line(splits))
+    clock.lap("data")
+    base = bases.find(settings.model)
+    set_seed(settings.train.seed)
+    loaded = bases.load(base, splits.label_names)
+    tokenizer = bases.load_tokenizer(base.folder)
+    bases.check_fit(tokenizer, loaded.model, settings.model.max_length)
+    model = methods.apply(loaded, settings.train.method, settings.lora)
+    trainable = methods.trainable(model, loaded)
+    clock.lap("model")
+    say(reporting.new_tensors_line(loaded.new_tensors, settings.train.method))
+    say(str(trainable))
+    encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
+    say(reporting.truncation_line(encoded, settings.model.max_length))
+    clock.lap("tokenise")
+    return _Prepared(settings, placement, splits, base, loaded, tokenizer, encoded, model, trainable, clock.seconds)
+
+
+def _carry_out(ready: _Prepared, run: RunFolder, *, resume: bool, say: Say) -> None:
+    from lorabert.engine import reference
+    from lorabert.engine.prediction import Classifier, predict
+
+    settings, splits, encoded = ready.settings, ready.splits, ready.encoded
+    run.update(status="running", **_facts(ready))
+    clock = _Clock(ready.seconds)
+    cheap = _cheap_baselines(ready) if settings.train.baselines else {}
+    clock.lap("baselines")
+    plan = batching.plan(
+        encoded.train.lengths,
+        batch_size=settings.train.per_device_train_batch_size,
+        num_epochs=settings.train.num_train_epochs,
+        seed=settings.train.seed,
+        group_by_length=settings.train.train_sampling_strategy == "group_by_length",
+    )
+    fit = reference.fit(
+        ready.model, encoded.train, encoded.validation, plan, settings.train, ready.placement,
+        pad_id=ready.tokenizer.pad_token_id, checkpoints=run.checkpoints, resume=resume, log=run.log,
+    )  # fmt: skip
+    clock.lap("train")
+    exact = dataclasses.replace(ready.placement, precision="fp32")
+    answers = {
+        name: predict(ready.model, getattr(encoded, name), pad_id=ready.tokenizer.pad_token_id,
+                      batch_size=settings.train.per_device_eval_batch_size, placement=exact, desc=f"Predicting {name}")
+        for name in ("validation", "test")
+    }  # fmt: skip
+    run.save_predictions({name: (getattr(splits, name).labels, logits) for name, logits in answers.items()})
+    clock.lap("predict")
+    scores = {name: score(getattr(splits, name).labels, logits.argmax(1), splits.label_names) for name, logits in answers.items()}
+    facts = {
+        "engine": "reference",
+        "attention": fit.attention,
+        "fit": dataclasses.asdict(fit),
+        "metrics": scores["test"].pop("metrics"),
+        "validation_metrics": scores["validation"]["metrics"],
+        **scores["test"],
+        "baselines": cheap,
+    }
+    run.update(**facts, seconds=clock.seconds)
+    classifier = Classifier(ready.model, ready.tokenizer, splits.label_names, settings.model.max_length)
+    adapters.save(run.adapter, classifier, ready.base, ready.loaded, _manifest_facts(run), reporting.model_card(run.record))
+    run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    run.clear_checkpoints()
+    say(f"Adapter: {run.adapter}")
+
+
+def _facts(ready: _Prepared) -> dict[str, Any]:
+    """What is known of a run before it trains."""
+    base, splits = ready.base, ready.splits
+    return {
+        "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
+                 "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors},
+        "data": {
+            "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
+            "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "notes": list(splits.notes),
+            "columns": dataclasses.asdict(splits.columns),
+            "truncated": {name: getattr(ready.encoded, name).truncated for name in SPLITS},
+        },
+        "method": ready.settings.train.method,
+        "seed": ready.settings.train.seed,
+        "device": ready.placement.device,
+        "precision": ready.placement.precision,
+        "precision_reason": ready.placement.reason,
+        "trainable": dataclasses.asdict(ready.trainable),
+        "versions": hardware.package_versions(),
+        "hardware": hardware.describe(),
+    }  # fmt: skip
+
+
+def _manifest_facts(run: RunFolder) -> dict[str, Any]:
+    """What an adapter repeats of its run's record, to be enough by itself."""
+    record = run.record
+    return {
+        "method": record["method"],
+        "seed": record["seed"],
+        "config": record["config"],
+        "data": record["data"],
+        "metrics": record["metrics"],
+    }
+
+
+def score(labels: np.ndarray, predicted: np.ndarray, label_names: list[str]) -> dict[str, Any]:
+    """Metrics with intervals, the per-class table and the confusion matrix of one set of predictions."""
+    confusion = metrics.confusion_matrix(labels, predicted, len(label_names))
+    estimates = statistics.estimates(labels, predicted, len(label_names))
+    return {
+        "metrics": {name: estimate.to_dict() for name, estimate in estimates.items()},
+        "per_class": [dataclasses.asdict(row) for row in metrics.per_class(confusion, label_names)],
+        "confusion": confusion.tolist(),
+    }
+
+
+def _cheap_baselines(ready: _Prepared) -> dict[str, Any]:
+    """What the test split can be predicted with for next to nothing; the frozen base is the model before training."""
+    from lorabert.engine.prediction import features
+
+    splits, names = ready.splits, ready.splits.label_names
+    some = np.array(sample(len(splits.train), _BASELINE_TEXTS, seed=0))
+    batch = ready.settings.train.per_device_eval_batch_size
+    read = {
+        name: features(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id, batch_size=batch,
+                       placement=ready.placement)
+        for name, split in (("train", ready.encoded.train.rows(some)), ("test", ready.encoded.test))
+    }  # fmt: skip
+    predicted = {
+        "majority class": baselines.majority(splits.train.labels, len(splits.test)),
+        "TF-IDF + logistic regression": baselines.tfidf_linear(splits.train.joined(), splits.train.labels, splits.test.joined()),
+        f"frozen base + linear head ({len(some):,} texts)": baselines.frozen_linear(
+            read["train"], splits.train.labels[some], read["test"]
+        ),
+    }
+    return {name: score(splits.test.labels, answers, names)["metrics"] for name, answers in predicted.items()}
+
+
+@contextmanager
+def _told_how_it_ended(run: RunFolder) -> Iterator[None]:
+    """Note in the record that a run was interrupted or failed; a kill leaves `running`, which --resume takes too."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            run.update(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(run.path) from None
+        raise
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by the user; its folder holds what was saved."""
+
+    def __init__(self, path: Path) -> None:
+        saved = sorted(path.glob("checkpoints/checkpoint-*/complete"))
+        kept = f"{len(saved)} checkpoint{'s' if len(saved) != 1 else ''} saved" if saved else "no checkpoint yet"
+        super().__init__(f"Interrupted: {path} keeps what was saved ({kept}). The same command with --resume goes on from there.")
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+        self.started = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap on a phase."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self.started, 3)
+        self.started = now
+
+
+def _outcome(run: RunFolder) -> dict[str, Any]:
+    return {"run": str(run.path), "adapter": str(run.adapter), **run.record}
+
+
+def adapter_of(target: Path | None) -> Path:
+    """The adapter that a run folder, an adapter folder or nothing (the newest finished run) stands for.
+
+    Raises:
+        InputError: the run is not finished, or there is none.
+    """
+    if target is None:
+        return runs.newest().adapter
+    if (target / "run.json").exists():
+        run = RunFolder.open(target)
+        if run.record.get("status") != "done":
+            raise InputError(f"The run {target} is not finished", got=f"status {run.record.get('status')}",
+                             fix="Go on with the same command and --resume")  # fmt: skip
+        return run.adapter
+    return target
+
+
+def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
+             say: Say = print) -> dict[str, Any]:  # fmt: skip
+    """Verify an adapter and evaluate it on a split of its own data, or on a file.
+
+    Args:
+        target: run or adapter folder; the newest finished run when None.
+        data_file: labelled texts to evaluate on instead of the recorded data.
+        split: train, validation or test of the recorded data.
+        base_name: where the base lies, when not where the manifest says.
+        say: called with each line for people.
+
+    Raises:
+        InputError: nothing to evaluate, data that cannot be used, or data other than those recorded.
+        MismatchError: the adapter or its base is not what was recorded.
+    """
+    from lorabert.engine.prediction import predict
+
+    folder = adapter_of(target)
+    classifier, manifest = adapters.load(folder, base_name)
+    difference = manifest["fingerprint"]["largest_difference"]
+    say(f"Verified: {folder} ({len(manifest['files'])} files, the base, and the answers to fixed texts, "
+        f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
+    settings = from_dict(manifest["config"])
+    if data_file:
+        columns = {key: manifest["data"]["columns"][key] for key in ("text", "text_pair", "label")}
+        wanted = dataclasses.replace(settings.data, group=None, **columns)
+        part, origin = sources.labelled(data_file, wanted, manifest["labels"]), str(data_file)
+    else:
+        part, origin = _recorded_split(settings, manifest, split), f"{manifest['data']['origin']} ({split})"
+    placement = hardware.place(dataclasses.replace(settings.train, device="auto", precision="fp32"))
+    say(f"Using device: {placement.device}")
+    logits = predict(classifier.model, classifier.encode(part), pad_id=classifier.tokenizer.pad_token_id,
+                     batch_size=settings.train.per_device_eval_batch_size, placement=placement)  # fmt: skip
+    return {
+        "adapter": str(folder),
+        "data": origin,
+        "labels": manifest["labels"],
+        "n": len(part),
+        "fingerprint_difference": difference,
+        **score(part.labels, logits.argmax(1), manifest["labels"]),
+    }
+
+
+def _recorded_split(settings: RunConfig, manifest: dict[str, Any], split: str) -> sources.Split:
+    splits = sources.load(settings.data)
+    if splits.fingerprint() != manifest["data"]["fingerprint"]:
+        raise InputError(
+            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
+            got="another fingerprint of texts and labels",
+            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
+        )
+    return getattr(splits, split)
