@@ -18,6 +18,8 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,30 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
+Log = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training cost, over its whole life when it was resumed only over the last part.
+
+    Attributes:
+        train_seconds: wall clock, validation included.
+        steps: optimizer steps taken in all.
+        epochs: passes taken in all; fewer than asked for after an early stop.
+        tokens: real tokens read in those passes.
+        padding_share: share of the computed cells that held padding.
+        peak_bytes: highest memory: of the process on a CPU, of the allocator on a GPU.
+        attention: the attention path of the model.
+    """
+
+    train_seconds: float
+    steps: int
+    epochs: float
+    tokens: int
+    padding_share: float
+    peak_bytes: int
+    attention: str
 
 
 class RunFolder:

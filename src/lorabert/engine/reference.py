@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +19,9 @@ from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.files import disk_errors, write_atomically
 from lorabert.hardware import Placement, peak_bytes
+from lorabert.runs import Fit, Log
 
-Log = Callable[[dict[str, Any]], None]
 _COMPLETE = "complete"
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What a training cost, over its whole life when it was resumed only over the last part.
-
-    Attributes:
-        train_seconds: wall clock, validation included.
-        steps: optimizer steps taken in all.
-        epochs: passes taken in all; fewer than asked for after an early stop.
-        tokens: real tokens read in those passes.
-        padding_share: share of the computed cells that held padding.
-        peak_bytes: highest memory: of the process on a CPU, of the allocator on a GPU.
-        attention: the attention path of the model.
-    """
-
-    train_seconds: float
-    steps: int
-    epochs: float
-    tokens: int
-    padding_share: float
-    peak_bytes: int
-    attention: str
 
 
 def fit(
