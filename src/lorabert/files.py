@@ -12,30 +12,47 @@ from pathlib import Path
 
 from lorabert.errors import InputError
 
+_CAUSES = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EFBIG: "A file grew beyond the allowed size",
+    errno.EACCES: "The folder may not be written to",
+    errno.EPERM: "The folder may not be written to",
+    errno.EROFS: "The file system is read-only",
+    errno.ENOTDIR: "A part of the path is a file, not a folder",
+}
+# safetensors and PyTorch write through code of their own, whose errors carry the cause in words only.
+_WORDS = {
+    "No space left": errno.ENOSPC,
+    "os error 28": errno.ENOSPC,
+    "File too large": errno.EFBIG,
+    "os error 27": errno.EFBIG,
+    "PytorchStreamWriter failed": errno.ENOSPC,
+    "inline_container.cc": errno.ENOSPC,
+}
+
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk, a missing right or a read-only file system into an InputError that names the folder."""
     try:
         yield
-    except OSError as error:
-        causes = {
-            errno.ENOSPC: "The disk is full",
-            errno.EDQUOT: "The disk quota is used up",
-            errno.EFBIG: "A file grew beyond the allowed size",
-            errno.EACCES: "The folder may not be written to",
-            errno.EPERM: "The folder may not be written to",
-            errno.EROFS: "The file system is read-only",
-            errno.ENOTDIR: "A part of the path is a file, not a folder",
-        }
-        if error.errno not in causes:
+    except InputError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else _number_in_words(str(error))
+        if number not in _CAUSES:
             raise
         raise InputError(
-            causes[error.errno],
-            got=f"{error.strerror} while writing below {folder}",
+            _CAUSES[number],
+            got=f"{str(error).splitlines()[0][:120]} while writing below {folder}",
             fix="Free some space or name another folder with --out; what was saved before is untouched, "
             "and the same command with --resume goes on from it",
         ) from error
+
+
+def _number_in_words(message: str) -> int | None:
+    return next((number for words, number in _WORDS.items() if words in message), None)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -56,8 +56,9 @@ def output(*, as_json: bool) -> Iterator[Output]:
     if not as_json:
         yield Output(sys.stdout, as_json=False)
         return
-    with redirect_stdout(sys.stderr) as _:
-        yield Output(sys.__stdout__ or sys.stdout, as_json=True)
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield Output(stdout, as_json=True)
 
 
 def metrics_table(out: Output, title: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -68,8 +68,7 @@ def _reachable_preset() -> tuple[str, str]:
     settings = config.load(config.preset_path("course"))
     reason = hub.why_unreachable(settings.model.name)
     if reason:
-        # Nothing is asked of a hub that does not answer: from here on only the cache counts, without time-outs.
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        hub.use_cache_only()
     from lorabert.data import sources
     from lorabert.models import bases
 

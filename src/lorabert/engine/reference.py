@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
-from lorabert.files import disk_errors, write_atomically
+from lorabert.files import write_atomically
 from lorabert.hardware import Placement, peak_bytes
+from lorabert.models.bases import quiet_transformers
 from lorabert.runs import Fit, Log
 
 _COMPLETE = "complete"
@@ -50,10 +52,8 @@ def fit(
         checkpoints: folder for the Trainer's checkpoints.
         resume: go on from the newest complete checkpoint, if there is one.
         log: called with each event: loss and learning rate, or validation loss.
-
-    Raises:
-        InputError: a checkpoint cannot be written.
     """
+    reporting = _Reporting(log)
     last = _newest_complete(checkpoints) if resume else None
     trainer = _PlannedTrainer(
         plan=plan,
@@ -62,13 +62,13 @@ def fit(
         train_dataset=_Rows(train),
         eval_dataset=_Rows(validation),
         data_collator=_Collator(pad_id),
-        callbacks=_callbacks(settings, log),
+        callbacks=[reporting, *_early_stopping(settings)],
     )
     for shown in list(trainer.callback_handler.callbacks):
         if type(shown).__name__ in ("PrinterCallback", "ProgressCallback", "NotebookProgressCallback"):
             trainer.remove_callback(shown)
     started = time.perf_counter()
-    with disk_errors(checkpoints):
+    with quiet_transformers(), closing(reporting):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
     epochs = trainer.state.epoch or 0.0
@@ -124,11 +124,9 @@ def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, che
     )
 
 
-def _callbacks(settings: TrainConfig, log: Log) -> list[TrainerCallback]:
-    reporting: list[TrainerCallback] = [_Reporting(log)]
-    if settings.early_stopping_patience:
-        reporting.append(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
-    return reporting
+def _early_stopping(settings: TrainConfig) -> list[TrainerCallback]:
+    patience = settings.early_stopping_patience
+    return [EarlyStoppingCallback(early_stopping_patience=patience)] if patience else []
 
 
 def _newest_complete(checkpoints: Path) -> Path | None:
@@ -226,5 +224,6 @@ class _Reporting(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         write_atomically(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, b"")
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +86,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    with hub.hub_errors(f"The base '{name}'"):
+    with hub.asking(f"The base '{name}'"):
         try:
             return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
         except HFValidationError:
@@ -113,7 +116,7 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
     from transformers import AutoModelForSequenceClassification
 
     names = dict(enumerate(label_names))
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 base.folder,
@@ -142,7 +145,7 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(folder, use_fast=True)
         except (OSError, ValueError, ImportError) as error:
@@ -172,19 +175,19 @@ def _longest_input(settings: Any) -> int:
     return int(settings.max_position_embeddings) - offset
 
 
-class _quiet_transformers:
-    """Keep Transformers' load report and bars off the screen: what they say is in LoadedBase, and is explained."""
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep the libraries' load report, bars and deprecations off the screen: what matters in them is told by us."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.verbosity, self.bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *exception: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.verbosity)
-        if self.bars:
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
             logging.enable_progress_bar()

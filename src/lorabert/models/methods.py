@@ -8,7 +8,7 @@ from typing import Any
 
 from lorabert.config import LoraConfig, Method
 from lorabert.errors import InputError
-from lorabert.models.bases import LoadedBase
+from lorabert.models.bases import LoadedBase, quiet_transformers
 from lorabert.models.families import FAMILIES, Family
 
 
@@ -69,7 +69,7 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
         use_dora=lora.use_dora and method == "lora",
         init_lora_weights=lora.init_lora_weights,
     )
-    with warnings.catch_warnings():
+    with quiet_transformers(), warnings.catch_warnings():
         # PEFT warns that the dummy target and a bias other than none are unusual; here they are meant.
         warnings.simplefilter("ignore", UserWarning)
         wrapped = peft.get_peft_model(model, settings)

@@ -215,7 +215,8 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
     loaded = bases.load(base, manifest["labels"])
     tokenizer = bases.load_tokenizer(folder)
     try:
-        model = peft.PeftModel.from_pretrained(loaded.model, str(folder)).eval()
+        with bases.quiet_transformers():
+            model = peft.PeftModel.from_pretrained(loaded.model, str(folder)).eval()
     except (RuntimeError, ValueError, KeyError) as error:
         raise MismatchError(f"The adapter {folder}", [f"PEFT cannot put it on the base: {str(error).splitlines()[0]}"]) from None
     classifier = Classifier(model, tokenizer, manifest["labels"], manifest["max_length"])

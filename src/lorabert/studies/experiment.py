@@ -20,6 +20,7 @@ from lorabert.data.sources import SPLITS, Splits
 from lorabert.data.splitting import sample
 from lorabert.errors import InputError
 from lorabert.evidence import baselines, metrics, statistics
+from lorabert.files import disk_errors
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
@@ -72,7 +73,7 @@ def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False,
         say(f"This run is done already: {run.path}")
         return _outcome(run)
     say(f"Run folder: {run.path}")
-    with _told_how_it_ended(run):
+    with disk_errors(run.path), _told_how_it_ended(run):
         _carry_out(prepared, run, resume=resume, say=say)
     return _outcome(run)
 

