@@ -1,4 +1,4 @@
-"""What every test stands on: no network, a cache and a working folder of its own, seeds, two threads, no bars."""
+"""What every test stands on: no network, a cache and a working folder of its own, seeds, one thread, no bars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import numpy as np
 import pytest
 
-THREADS = 2
+THREADS = 1  # tiny models gain nothing from more
 
 
 @pytest.fixture(autouse=True)

@@ -76,7 +76,7 @@ def shell(tmp_path_factory, assets_cache):
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(folder / "hf"),
         "LORABERT_CACHE": str(assets_cache),
-        "OMP_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": "1",
     }
     return Shell(folder, env)
 

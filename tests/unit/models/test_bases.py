@@ -123,7 +123,7 @@ def test_what_the_checkpoint_lacks_is_told_and_the_rest_is_the_checkpoint(base_f
     state = base.model.state_dict()
     prefix = base.model.base_model_prefix
     known = {name: tensor for name, tensor in weights.items() if f"{prefix}.{name}" in state}
-    assert len(known) > 20
+    assert len(known) > 10
     assert all(torch.equal(state[f"{prefix}.{name}"], tensor) for name, tensor in known.items())
 
 
