@@ -178,6 +178,16 @@ class RunConfig:
 
 
 def _out_of_range(config: RunConfig) -> list[str]:
+    empty = [
+        f"{part.name}.{knob.name} has no value"
+        for part in dataclasses.fields(config)
+        for knob in dataclasses.fields(getattr(config, part.name))
+        if getattr(getattr(config, part.name), knob.name) is None and "None" not in str(knob.type)
+    ]
+    return empty or _wrong_numbers(config)
+
+
+def _wrong_numbers(config: RunConfig) -> list[str]:
     train, lora, data, model = config.train, config.lora, config.data, config.model
     checks = [
         (model.max_length >= 3, "model.max_length", model.max_length, "at least 3"),
@@ -199,6 +209,7 @@ def _out_of_range(config: RunConfig) -> list[str]:
         (train.logging_steps >= 1, "train.logging_steps", train.logging_steps, "at least 1"),
         (train.early_stopping_patience >= 0, "train.early_stopping_patience", train.early_stopping_patience, "0 or more"),
         (0 <= train.seed < 2**32, "train.seed", train.seed, "from 0 to 4294967295"),
+        (data.split_seed is None or 0 <= data.split_seed < 2**32, "data.split_seed", data.split_seed, "from 0 to 4294967295"),
         (data.limit is None or data.limit >= 1, "data.limit", data.limit, "at least 1"),
         (0 < data.validation_share < 1, "data.validation_share", data.validation_share, "between 0 and 1"),
         (0 < data.test_share < 1, "data.test_share", data.test_share, "between 0 and 1"),
@@ -235,12 +246,17 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
 
     try:
         return parser.parse_args(_config_first(argv))
-    except (ArgumentError, TypeError) as error:
+    except (ArgumentError, TypeError, ValueError) as error:
         raise _explained(parser, str(error)) from None
 
 
 def run_config(namespace: Any) -> RunConfig:
     """The RunConfig that a parsed namespace stands for, resolved and checked."""
+    for section in dataclasses.fields(RunConfig):
+        if not hasattr(getattr(namespace, section.name), "__dict__"):
+            raise InputError(
+                f"`{section.name}` is a section", got=repr(getattr(namespace, section.name)), expected="keys below it"
+            )
     sections = {
         section.name: section.default_factory(**vars(getattr(namespace, section.name)))  # type: ignore[operator]
         for section in dataclasses.fields(RunConfig)
@@ -264,10 +280,12 @@ def from_dict(sections: dict[str, dict[str, Any]]) -> RunConfig:
     Raises:
         InputError: a section or a key that this version does not know.
     """
+    from jsonargparse import ArgumentError
+
     parser = options_parser("lorabert train", "", with_config=True)
     try:
         return run_config(parser.parse_object(sections))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise _explained(parser, str(error)) from None
 
 
@@ -275,7 +293,15 @@ def dump(config: RunConfig) -> str:
     """The configuration as YAML, every key written out, in the order of the dataclasses."""
     import yaml
 
-    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+    class Dumper(yaml.SafeDumper):
+        """Quotes what another reader of YAML might take for a number, such as the revision 12e4567."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        quotes = '"' if re.match(r"[\d.+-]", value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=quotes)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(config.to_dict(), Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 
 def preset_path(name: str) -> Path:

@@ -19,6 +19,7 @@ _CAUSES = {
     errno.EACCES: "The folder may not be written to",
     errno.EPERM: "The folder may not be written to",
     errno.EROFS: "The file system is read-only",
+    errno.ENAMETOOLONG: "The path is too long",
     errno.ENOTDIR: "A part of the path is a file, not a folder",
 }
 # safetensors and PyTorch write through code of their own, whose errors carry the cause in words only.

@@ -14,6 +14,7 @@ Every file but metrics.jsonl is written beside its place and moved into it, so t
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -116,7 +117,10 @@ class RunFolder:
         """
         record = path / "run.json"
         try:
-            return cls(path, json.loads(record.read_bytes()))
+            content = json.loads(record.read_bytes())
+            if not isinstance(content, dict):
+                raise ValueError(f"a {type(content).__name__} instead of an object")
+            return cls(path, content)
         except FileNotFoundError:
             raise InputError(f"{path} is not a run folder", got="no run.json in it", fix="`lorabert train` makes one") from None
         except (ValueError, OSError) as error:
@@ -130,8 +134,12 @@ class RunFolder:
 
     def log(self, event: dict[str, Any]) -> None:
         """Append one event to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        with (self.path / "metrics.jsonl").open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                # A line that a kill cut short must not swallow this one.
+                file.write(b"" if file.read() == b"\n" else b"\n")
+            file.write(json.dumps(event).encode() + b"\n")
 
     def events(self) -> list[dict[str, Any]]:
         """The events of metrics.jsonl; a last line that a kill cut short is left out."""
@@ -226,15 +234,18 @@ def start(settings: config.RunConfig, out: Path | None, *, resume: bool, name: s
                 fix="Give the same options as the run was started with, or name another --out",
             )
         if out and out.exists():
-            _clear_unstarted(out)
+            _clear_unstarted(out, settings)
     return RunFolder.create(out or _free_path(name), settings)
 
 
-def _clear_unstarted(out: Path) -> None:
-    """Remove what a kill before the first record can have left: config.yaml and partial files, nothing else."""
-    for entry in out.iterdir() if out.is_dir() else ():
-        if entry.name == "config.yaml" or entry.name.endswith(".partial"):
-            entry.unlink()
+def _clear_unstarted(out: Path, settings: config.RunConfig) -> None:
+    """Remove what a kill before the first record leaves, this configuration and partial files, if nothing else is there."""
+    ours = config.dump(settings).encode()
+    entries = list(out.iterdir()) if out.is_dir() else []
+    left = [entry for entry in entries if entry.is_file() and entry.name.startswith(".") and entry.name.endswith(".partial")]
+    left += [entry for entry in entries if entry.name == "config.yaml" and entry.is_file() and entry.read_bytes() == ours]
+    for entry in left if len(left) == len(entries) else ():
+        entry.unlink()
 
 
 def _free_path(name: str) -> Path:

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from lorabert.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,9 @@ def test_the_tree_of_the_readme_names_what_is_there():
     assert rooms <= named
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"], ids=lambda path: path.name
+)
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from lorabert.studies.reporting import percent
+
+
+_WIDTH_OF_FILES = 120
 
 
 class Output:
@@ -23,7 +27,10 @@ class Output:
 
     def __init__(self, stdout: TextIO, *, as_json: bool) -> None:
         self.stdout, self.as_json = stdout, as_json
-        self.console = Console(file=sys.stderr if as_json else stdout, highlight=False, soft_wrap=True)
+        screen = sys.stderr if as_json else stdout
+        # A file or a pipe has no width of its own; a table there must not be folded at 80.
+        width = None if screen.isatty() else _WIDTH_OF_FILES
+        self.console = Console(file=screen, width=width, highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """Print a line for people."""
@@ -31,10 +38,10 @@ class Output:
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for people; numbers stand to the right."""
-        drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+        drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
         for index, name in enumerate(header):
             numeric = bool(rows) and all(isinstance(row[index], (int, float)) or _looks_numeric(row[index]) for row in rows)
-            drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+            drawn.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
         for row in rows:
             drawn.add_row(*(str(cell) for cell in row))
         self.console.print(drawn, soft_wrap=False)

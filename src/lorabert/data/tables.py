@@ -51,7 +51,7 @@ def read(path: Path, encoding: str = "utf-8") -> Table:
     Raises:
         InputError: missing, empty, of an unknown format, in another encoding, or broken (with the line).
     """
-    if not path.exists():
+    if not path.is_file():
         raise InputError("There is no such file", got=str(path), fix="Check the path, relative to the current folder")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -67,9 +67,11 @@ def read(path: Path, encoding: str = "utf-8") -> Table:
 
 
 def _decoded(path: Path, encoding: str) -> str:
-    content = path.read_bytes()
     try:
-        return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
+        content = path.read_bytes()
+        return content.decode(encoding).removeprefix("\ufeff")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read", got=str(error.strerror)) from None
     except LookupError:
         raise InputError(
             "No such encoding", got=f"'{encoding}'", expected="utf-8, cp1252, utf-16 or another that Python knows"
@@ -91,14 +93,24 @@ def delimited(origin: str, text: str, *, tabs: bool = False) -> Table:
         InputError: a row with more or fewer fields than the header, or a stray quote; with its line.
     """
     header = text.partition("\n")[0]
-    delimiter = "\t" if tabs else max(",;\t|", key=header.count)
+    delimiter = max(",;\t|", key=header.count)
+    return _tab_separated(origin, text) if tabs else _rows(origin, text, delimiter, csv.QUOTE_MINIMAL)
+
+
+def _tab_separated(origin: str, text: str) -> Table:
+    """Many TSV files are written without quoting: where each line is a row as it stands, no quote may join two of them."""
     try:
-        return _rows(origin, text, delimiter, csv.QUOTE_MINIMAL)
+        plain = _rows(origin, text, "\t", csv.QUOTE_NONE)
+    except InputError as broken:
+        try:
+            return _rows(origin, text, "\t", csv.QUOTE_MINIMAL)
+        except InputError:
+            raise broken from None
+    try:
+        quoted = _rows(origin, text, "\t", csv.QUOTE_MINIMAL)
     except InputError:
-        if not tabs:
-            raise
-        # Many TSV files are written without any quoting; a lone quote mark in a text is then just a character.
-        return _rows(origin, text, delimiter, csv.QUOTE_NONE)
+        return plain
+    return quoted if len(quoted) == len(plain) else plain
 
 
 def _rows(origin: str, text: str, delimiter: str, quoting: Any) -> Table:

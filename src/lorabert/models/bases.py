@@ -100,9 +100,9 @@ def _weights_sha256(files: list[Path]) -> str:
     return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()
 
 
-def tokenizer_files(base: Base) -> list[Path]:
-    """The files that make the base's tokenizer, to be copied as they are: saved anew they may not load elsewhere."""
-    return [path for pattern in _TOKENIZER_FILES for path in sorted(base.folder.glob(pattern))]
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files in a folder that make its tokenizer, to be copied as they are: saved anew they may not load elsewhere."""
+    return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
 
 
 def load(base: Base, label_names: list[str]) -> LoadedBase:
@@ -113,6 +113,7 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
     Raises:
         InputError: the architecture has no sequence classification.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     names = dict(enumerate(label_names))
@@ -130,11 +131,34 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"The base '{base.name}' cannot classify texts",
-                got=str(error).strip().splitlines()[0][:200],
+                got=_first_line(error),
                 expected="an encoder with a sequence-classification class in Transformers, such as BERT, RoBERTa or DistilBERT",
             ) from None
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise InputError(f"The base '{base.name}' cannot be read", got=_first_line(error), fix=_WHOLE) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
+    _refuse_strangers(base, model, set(report["missing_keys"]), mismatched)
     return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}))
+
+
+_WHOLE = "Get the base again, whole, or name another; an adapter is used with `lorabert predict`, not as a base"
+
+
+def _refuse_strangers(base: Base, model: Any, missing: set[str], mismatched: list[str]) -> None:
+    """Refuse weights that are not this architecture's: an encoder of another shape, or one of which most is missing.
+
+    Raises:
+        InputError: they are not.
+    """
+    encoder = [name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")]
+    strange = [name for name in mismatched if name in encoder]
+    if strange or sum(name in missing for name in encoder) > len(encoder) / 2:
+        what = f"another shape of {strange[0]}" if strange else "most of the encoder's weights are missing"
+        raise InputError(f"The weights of '{base.name}' do not fit its config.json", got=what, fix=_WHOLE)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -145,11 +169,13 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if not tokenizer_files(folder):
+        raise InputError(f"{folder} has no tokenizer", expected="tokenizer.json, vocab.txt or the like beside the weights")
     with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(folder, use_fast=True)
         except (OSError, ValueError, ImportError) as error:
-            raise InputError(f"{folder} has no usable tokenizer", got=str(error).splitlines()[0]) from None
+            raise InputError(f"{folder} has no usable tokenizer", got=_first_line(error)) from None
 
 
 def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
@@ -165,14 +191,17 @@ def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
             expected=f"at most the {model.config.vocab_size} that the base has embeddings for",
         )
     longest = _longest_input(model.config)
-    if max_length > longest:
+    if longest is not None and max_length > longest:
         raise InputError("model.max_length is more than the base can read", got=str(max_length), expected=f"at most {longest}")
 
 
-def _longest_input(settings: Any) -> int:
-    """Positions that can hold tokens; the RoBERTa family counts them from pad_token_id + 1."""
+def _longest_input(settings: Any) -> int | None:
+    """Positions that can hold tokens, None without a limit; the RoBERTa family counts them from pad_token_id + 1."""
+    positions = getattr(settings, "max_position_embeddings", None)
+    if not positions or positions < 0:
+        return None
     offset = settings.pad_token_id + 1 if settings.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
-    return int(settings.max_position_embeddings) - offset
+    return int(positions) - offset
 
 
 @contextmanager

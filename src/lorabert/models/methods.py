@@ -83,7 +83,7 @@ def _modules_to_save(loaded: LoadedBase, method: Method, lora: LoraConfig) -> li
     """The modules that are trained and saved whole: for full all of them, else the head and all that is new."""
     model = loaded.model
     if method == "full":
-        return [name for name, _ in model.named_children()]
+        return _children(model)
     there = {name for name, _ in model.named_modules()}
     wanted = _head_modules(loaded)
     for name in lora.modules_to_save or []:
@@ -94,6 +94,14 @@ def _modules_to_save(loaded: LoadedBase, method: Method, lora: LoraConfig) -> li
             raise InputError("lora.modules_to_save names a module that the base lacks", got=f"'{name}'", expected=", ".join(near))
         wanted += found
     return [name for name in dict.fromkeys(wanted) if not any(name.startswith(f"{other}.") for other in wanted)]
+
+
+def _children(model: Any) -> list[str]:
+    """The modules that hold all weights. PEFT finds modules by the end of their names, and its own wrapper ends in `model`."""
+    names = []
+    for name, module in model.named_children():
+        names += [f"model.{inner}" for inner, _ in module.named_children()] if name == "model" else [name]
+    return [name for name in names if any(True for _ in model.get_submodule(name).parameters())]
 
 
 def _head_modules(loaded: LoadedBase) -> list[str]:

@@ -36,6 +36,7 @@ FINGERPRINT_TEXTS = (
     "word " * 200,
 )
 # Bit-identical on one machine; another processor, thread count or build of the matrix library rounds differently.
+# Relative to the largest logit, so that it means the same for a hesitant classifier as for a sure one.
 FINGERPRINT_TOLERANCE = 1e-3
 
 
@@ -56,14 +57,14 @@ def save(
         The manifest.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or training diverged.
     """
     beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     with disk_errors(folder):
         try:
             beside.mkdir(parents=True)
             _write_weights(beside, classifier, base)
-            for file in bases.tokenizer_files(base):
+            for file in bases.tokenizer_files(base.folder):
                 shutil.copyfile(file, beside / file.name)
             (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
             manifest = _manifest(beside, classifier, base, loaded, facts)
@@ -85,6 +86,12 @@ def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
 
 def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any]) -> dict[str, Any]:
     files = sorted(path for path in folder.iterdir() if path.is_file())
+    logits = _fingerprint(classifier, FINGERPRINT_TEXTS)
+    if not np.isfinite(logits).all():
+        raise InputError(
+            "Training diverged: the classifier's answers are not finite numbers",
+            fix="Lower --train.learning_rate, or keep --train.max_grad_norm at 1",
+        )
     return {
         "schema_version": SCHEMA_VERSION,
         "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
@@ -96,7 +103,7 @@ def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBa
         **facts,
         "versions": package_versions(),
         "files": {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in files},
-        "fingerprint": {"texts": list(FINGERPRINT_TEXTS), "logits": _fingerprint(classifier, FINGERPRINT_TEXTS).tolist()},
+        "fingerprint": {"texts": list(FINGERPRINT_TEXTS), "logits": logits.tolist()},
     }  # fmt: skip
 
 
@@ -173,6 +180,8 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     """
     manifest = manifest_of(folder)
     problems = [problem for name, entry in manifest["files"].items() if (problem := _file_problem(folder / name, entry))]
+    unlisted = [path.name for path in bases.tokenizer_files(folder) if path.name not in manifest["files"]]
+    problems += [f"{name} was added after the adapter was written, and would change the tokenizer" for name in unlisted]
     recorded = manifest["base"]
     revision = None if base_name else recorded["revision"]
     try:
@@ -225,7 +234,7 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
     problems = []
     if recorded.shape != found.shape:
         problems.append(f"it gives {found.shape[1]} logits a text, and {recorded.shape[1]} were recorded")
-    elif not np.allclose(found, recorded, rtol=FINGERPRINT_TOLERANCE, atol=FINGERPRINT_TOLERANCE):
+    elif np.abs(found - recorded).max() > FINGERPRINT_TOLERANCE * np.abs(recorded).max():
         problems.append(f"its logits differ from the recorded ones by up to {np.abs(found - recorded).max():.3g}")
     if problems:
         raise MismatchError(f"The adapter {folder}", problems, fix=_RESTORE)

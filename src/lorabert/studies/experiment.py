@@ -31,7 +31,7 @@ from lorabert.studies import reporting
 
 Say = Callable[[str], None]
 # The frozen base reads at most this many training texts for its linear baseline, so that it stays cheap.
-_BASELINE_TEXTS = 4_000
+_FROZEN_BASE_TEXTS = 4_000
 
 
 @dataclass
@@ -201,7 +201,7 @@ def _cheap_baselines(ready: _Prepared) -> dict[str, Any]:
     from lorabert.engine.prediction import features
 
     splits, names = ready.splits, ready.splits.label_names
-    some = np.array(sample(len(splits.train), _BASELINE_TEXTS, seed=0))
+    some = np.array(sample(len(splits.train), _FROZEN_BASE_TEXTS, seed=0))
     batch = ready.settings.train.per_device_eval_batch_size
     read = {
         name: features(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id, batch_size=batch,
@@ -211,9 +211,7 @@ def _cheap_baselines(ready: _Prepared) -> dict[str, Any]:
     predicted = {
         "majority class": baselines.majority(splits.train.labels, len(splits.test)),
         "TF-IDF + logistic regression": baselines.tfidf_linear(splits.train.joined(), splits.train.labels, splits.test.joined()),
-        f"frozen base + linear head ({len(some):,} texts)": baselines.frozen_linear(
-            read["train"], splits.train.labels[some], read["test"]
-        ),
+        "frozen base + linear head": baselines.frozen_linear(read["train"], splits.train.labels[some], read["test"]),
     }
     return {name: score(splits.test.labels, answers, names)["metrics"] for name, answers in predicted.items()}
 

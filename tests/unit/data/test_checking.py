@@ -76,7 +76,6 @@ def test_named_columns_and_encoding_are_used(tokenizer):
     assert document["parts"][0]["text"] == "a"
 
 
-@pytest.mark.xfail(strict=True, reason="_report() never looks at columns.text_pair, only at the first text")
 def test_pairs_are_checked_as_pairs(tokenizer):
     rows = [f"{'a good film ' * 3},claim {row},{row % 2}" for row in range(20)]
     document = check_files([csv("a.csv", *rows, header="premise,hypothesis,label")], DataConfig(), tokenizer, 16)
@@ -85,7 +84,6 @@ def test_pairs_are_checked_as_pairs(tokenizer):
     assert document["parts"][0]["tokens_longest"] > 12
 
 
-@pytest.mark.xfail(strict=True, reason="_report() counts raw label values, not the names that training will use")
 def test_classes_have_the_names_that_training_gives_them(tokenizer):
     texts, labels = tiny.reviews(20, 2)
     file = tiny.write_parquet("a.parquet", texts, labels, ["zebra", "apple"])

@@ -194,7 +194,6 @@ def test_predicting_changes_nothing_in_the_model_or_the_folder(adapter):
     assert {path.name: path.read_bytes() for path in adapter.iterdir()} == files
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="_serialised() refuses NaN with a traceback")
 def test_a_classifier_that_diverged_is_refused_in_words(tiny_base):
     made = trained(tiny_base)
     with torch.no_grad():
