@@ -98,7 +98,7 @@ class Block:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A batch as one stream of tokens, longest text first:
+    """A batch as one stream of tokens, longest text first.
 
         ids        [101 2023 2003 102 | 101 2204 102 | 101 102]
         positions  [  0    1    2   3 |   0    1   2 |   0   1]

@@ -85,10 +85,10 @@ def attend(q: Tensor, kv: Tensor, rectangles: list[Rectangle], heads: int, p: fl
 
 
 class _Attend(torch.autograd.Function):
-    """With S = q k^T / sqrt(d), P = softmax(S), D = P * m and o = D v, and g = dL/do:
+    """Of S = q k^T / sqrt(d), P = softmax(S), D = P * m and o = D v, with g = dL/do, the gradients are these.
 
-        dL/dv = D^T g     dL/dP = (g v^T) * m     dL/dS = P * (dL/dP - rowsum(P * dL/dP))
-        dL/dq = dL/dS k / sqrt(d)                 dL/dk = dL/dS^T q / sqrt(d)
+    dL/dv = D^T g     dL/dP = (g v^T) * m     dL/dS = P * (dL/dP - rowsum(P * dL/dP))
+    dL/dq = dL/dS k / sqrt(d)                 dL/dk = dL/dS^T q / sqrt(d)
     """
 
     @staticmethod

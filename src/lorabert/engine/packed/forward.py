@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lorabert.data.batching import PackedBatch
+from lorabert.data.batching import PackedBatch, by_length, pack
+from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed.attention import Rectangle, attend
 from lorabert.engine.packed.functions import add_norm, dropout
 from lorabert.engine.packed.masks import Masks
@@ -16,7 +19,7 @@ from lorabert.engine.packed.reading import Projection, classifier_of, part, rate
 from lorabert.errors import Unsupported
 from lorabert.models.families import FAMILIES, Parts
 
-_ACTIVATIONS = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
 
 
 class PackedClassifier:
@@ -81,12 +84,12 @@ def parts_of(classifier: Any) -> Parts:
 class _Embeddings:
     """Words + positions (+ token types), normalised, with dropout; projected where the family does that."""
 
-    def __init__(self, base: nn.Module, parts: Parts, dtype: torch.dtype, merged: bool) -> None:
+    def __init__(self, base: Any, parts: Parts, dtype: torch.dtype, merged: bool) -> None:
         embeddings = part(base, "embeddings")
         self.words, self.positions = part(embeddings, "word_embeddings"), part(embeddings, "position_embeddings")
         self.types = part(embeddings, "token_type_embeddings") if hasattr(embeddings, "token_type_embeddings") else None
         self.norm, self.p, self.dtype = part(embeddings, "LayerNorm"), rate(embeddings, "dropout"), dtype
-        self.padding: int | None = base.config.pad_token_id if parts.position_past_padding else None
+        self.padding: int | None = int(base.config.pad_token_id) if parts.position_past_padding else None
         self.projected = None
         if parts.projected and hasattr(base, parts.projected):
             self.projected = Projection([part(base, parts.projected)], dtype, merged=merged)
@@ -147,7 +150,7 @@ class _Head:
     """The classification head on each text's first token, in fp32."""
 
     def __init__(self, classifier: Any, parts: Parts, merged: bool) -> None:
-        self.steps = [
+        self.steps: list[tuple[float, Projection, Callable[[Tensor], Tensor] | None]] = [
             (
                 rate(classifier, step.dropout),
                 Projection([part(classifier, step.linear)], torch.float32, merged=merged),
@@ -162,3 +165,17 @@ class _Head:
             x = linear(dropout(x, masks.draw(tuple(x.shape), p) if masks else None), masks)
             x = activation(x) if activation else x
         return x
+
+
+@torch.inference_mode()
+def logits(classifier: PackedClassifier, split: EncodedSplit, *, batch_size: int) -> np.ndarray:
+    """Logits of every example, (n, C) float32, in the split's order; computed by length, longest first.
+
+    Args:
+        classifier: best made with `merged`.
+        split: the examples.
+        batch_size: texts in a batch; it changes the speed, not the answers.
+    """
+    batches = [pack(split, rows) for rows in by_length(split.lengths, batch_size)]
+    answers = np.concatenate([classifier(batch).cpu().numpy() for batch in batches])
+    return answers[np.argsort(np.concatenate([batch.rows for batch in batches]))]

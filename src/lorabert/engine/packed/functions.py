@@ -29,7 +29,7 @@ class LowRank:
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None, adapters: list[tuple[LowRank, Tensor, Tensor]]) -> Tensor:
-    """y = x W^T + b, and on the columns of each adapter + s (x * m) A^T B^T.
+    """Compute y = x W^T + b, and on the columns of each adapter + s (x * m) A^T B^T.
 
     Args:
         x: (T, in).
@@ -45,7 +45,7 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None, adapters: list[tuple
 
 
 class _Project(torch.autograd.Function):
-    """With g = dL/dy (T, out) and, for each adapter, u = (x * m) A^T (T, r) and v = s g B (T, r):
+    """With g = dL/dy (T, out) and, for each adapter, u = (x * m) A^T (T, r) and v = s g B (T, r), the gradients are these.
 
         dL/dx = g W + (v A) * m      dL/dA = v^T (x * m)      dL/dB = s g^T u
         dL/dW = g^T x                dL/db = sum of g over tokens
@@ -114,7 +114,9 @@ def add_norm(u: Tensor, residual: Tensor | None, mask: Mask | None, norm: torch.
 
 class _AddNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, residual: Tensor | None, mask: Mask | None, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def forward(
+        ctx: Any, u: Tensor, residual: Tensor | None, mask: Mask | None, weight: Tensor, bias: Tensor, eps: float
+    ) -> Tensor:
         if residual is None:
             total = u if mask is None else (u * mask.keep).mul_(mask.scale)
         else:

@@ -43,7 +43,7 @@ class Projection:
     def __init__(self, layers: list[Any], dtype: torch.dtype, *, merged: bool = False) -> None:
         self.bases: list[nn.Linear] = [getattr(layer, "base_layer", layer) for layer in layers]
         self.adapters = _adapters(layers)
-        weights = [base.weight for base in self.bases]
+        weights: list[Tensor] = [base.weight for base in self.bases]
         self.frozen: Tensor | None = None
         if merged:
             self.frozen = self._merged(weights).to(dtype)
@@ -62,7 +62,7 @@ class Projection:
         return project(x, weight, bias, parts)
 
     @torch.no_grad()
-    def _merged(self, weights: list[nn.Parameter]) -> Tensor:
+    def _merged(self, weights: list[Tensor]) -> Tensor:
         total = torch.cat([weight.detach() for weight in weights])
         for begin, end, scale, _, a, b in self.adapters:
             total[begin:end] += scale * (b.weight @ a.weight)
