@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tiny
 import torch
 
+import tiny
 from lorabert.config import LoraConfig, Method
 from lorabert.data.batching import padded_batch
 from lorabert.data.encoding import EncodedSplit

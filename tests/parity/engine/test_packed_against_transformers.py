@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tiny
-import tolerances
 import torch
 import torch.nn.functional as F
-from classifiers import PACKED_FAMILIES, WITH_SEGMENTS, classifier, padded, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
+import tolerances
+from classifiers import PACKED_FAMILIES, WITH_SEGMENTS, classifier, padded, stream
 from lorabert.data.batching import pack, padding_share
 from lorabert.engine.packed import PackedClassifier, logits
 from lorabert.errors import Unsupported
@@ -168,7 +168,7 @@ def test_attention_rectangles_hold_each_token_once_and_little_padding():
 
 
 @pytest.mark.parametrize("family", PACKED_FAMILIES)
-def test_bf16_errs_no_more_than_transformers_own(family):
+def test_bf16_errs_no_more_than_transformers_own(family, record_property):
     model = classifier(family, target_modules="all-linear")
     split = stream(np.random.default_rng(1).integers(1, 40, 64))
     rows = np.arange(64)
@@ -177,10 +177,9 @@ def test_bf16_errs_no_more_than_transformers_own(family):
         expected, _, expected_gradients = theirs(model, split, rows)
     got, _, got_gradients = ours(model, split, rows, torch.bfloat16)
     their_error, our_error = rms(expected.float() - exact), rms(got - exact)
-    print(f"{family}: logits {our_error:.2e}, Transformers {their_error:.2e}")
+    record_property("logits", (our_error, their_error))
     assert our_error < tolerances.BF16_ERROR_RATIO * their_error
     theirs_off, ours_off = off(expected_gradients, exact_gradients), off(got_gradients, exact_gradients)
-    print(f"{family}: gradients {ours_off:.2e}, Transformers {theirs_off:.2e}")
     assert ours_off < tolerances.BF16_ERROR_RATIO * theirs_off
 
 
