@@ -30,3 +30,15 @@ class MismatchError(InputError):
         self.problems = problems
         listed = "; ".join(problem.rstrip(".") for problem in problems)
         super().__init__(f"{what} was refused: {listed}", fix=fix)
+
+
+class Unsupported(InputError):
+    """The fast engine does not know this architecture or method; the reference engine does.
+
+    Args:
+        why: what it does not know, as a sentence.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why, fix="Use --train.engine auto or reference")

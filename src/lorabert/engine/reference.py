@@ -186,6 +186,9 @@ class _PlannedTrainer(Trainer):
     def __init__(self, *, plan: BatchPlan, **arguments: Any) -> None:
         self.plan = plan
         super().__init__(**arguments)
+        # Classifiers take any keyword but leave num_items_in_batch unused. Told that they do (as it guesses from **kwargs),
+        # the Trainer would add up the mean losses of accumulated batches, and report the sum, instead of averaging them.
+        self.model_accepts_loss_kwargs = False
 
     def get_train_dataloader(self) -> Any:
         loader = torch.utils.data.DataLoader(

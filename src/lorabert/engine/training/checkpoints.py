@@ -1,0 +1,90 @@
+"""Checkpoints of the fast engine: safetensors and JSON, whole or absent.
+
+    checkpoints/checkpoint-<step>/
+        tensors.safetensors   trained weights, AdamW's moments, the generator's state
+        progress.json         where the run stands
+        complete              written last
+
+A folder is written under another name, flushed, and moved to its place; the newest two stay, and the best one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from lorabert.files import write_atomically
+
+_COMPLETE = "complete"
+_PROGRESS = "progress.json"
+_TENSORS = "tensors.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands after a whole number of epochs.
+
+    Attributes:
+        step: optimizer steps taken.
+        epochs: passes made.
+        loss_sum: training losses since the last report, summed.
+        reported: the step of the last report.
+        best_loss: lowest validation loss so far.
+        best_step: the step it was measured at.
+        waited: epochs in a row without a lower one.
+    """
+
+    step: int = 0
+    epochs: int = 0
+    loss_sum: float = 0.0
+    reported: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+    waited: int = 0
+
+
+def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint and remove those that nobody needs any more."""
+    from safetensors.torch import save as to_bytes
+
+    place = folder / f"checkpoint-{progress.step}"
+    beside = folder / f".{place.name}.partial"
+    shutil.rmtree(beside, ignore_errors=True)
+    write_atomically(beside / _TENSORS, to_bytes({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+    write_atomically(beside / _PROGRESS, json.dumps(dataclasses.asdict(progress), indent=2).encode())
+    write_atomically(beside / _COMPLETE, b"")
+    shutil.rmtree(place, ignore_errors=True)
+    beside.replace(place)
+    _prune(folder, progress.best_step)
+
+
+def newest(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
+    """The newest complete checkpoint of this engine, if there is one."""
+    steps = _steps(folder)
+    if not steps:
+        return None
+    place = folder / f"checkpoint-{steps[-1]}"
+    return Progress(**json.loads((place / _PROGRESS).read_bytes())), weights(folder, steps[-1])
+
+
+def weights(folder: Path, step: int) -> dict[str, Tensor]:
+    """The tensors of the checkpoint of a step."""
+    from safetensors.torch import load
+
+    return load((folder / f"checkpoint-{step}" / _TENSORS).read_bytes())
+
+
+def _steps(folder: Path) -> list[int]:
+    complete = [place for place in folder.glob("checkpoint-*") if (place / _COMPLETE).exists() and (place / _PROGRESS).exists()]
+    return sorted(int(place.name.rpartition("-")[2]) for place in complete)
+
+
+def _prune(folder: Path, best: int | None) -> None:
+    for step in _steps(folder)[:-2]:
+        if step != best:
+            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)

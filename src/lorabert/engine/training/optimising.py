@@ -1,0 +1,102 @@
+"""One optimizer step as the Trainer takes it: AdamW with its parameter groups, clipping, and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lorabert.config import TrainConfig
+from lorabert.data.batching import BatchPlan
+
+# As transformers.Trainer.get_decay_parameter_names: these names, and every parameter of a LayerNorm, do not decay.
+_NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
+
+
+def steps_per_epoch(settings: TrainConfig, plan: BatchPlan) -> int:
+    """Optimizer steps in an epoch; the last takes the batches that are left."""
+    return math.ceil(plan.steps_per_epoch / settings.gradient_accumulation_steps)
+
+
+class Optimising:
+    """AdamW over what a model trains, its schedule and its clipping.
+
+    Attributes:
+        parameters: what is trained, by name, in the model's order.
+        taken: optimizer steps taken so far.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainConfig, plan: BatchPlan) -> None:
+        from transformers import get_scheduler
+
+        steps = steps_per_epoch(settings, plan) * len(plan.epochs)
+        self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.max_norm, self.peak_rate = settings.max_grad_norm, settings.learning_rate or 0.0
+        self.taken = 0
+        self.adamw = torch.optim.AdamW(_groups(model, self.parameters, settings.weight_decay), lr=self.peak_rate, fused=True)
+        schedule = get_scheduler(
+            settings.lr_scheduler_type,
+            optimizer=self.adamw,
+            num_warmup_steps=math.ceil(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup),
+            num_training_steps=steps,
+        )
+        # The rate depends on the number of steps alone, so there is no state to keep besides that number.
+        self.share_of_peak = schedule.lr_lambdas[0]
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that the next step takes."""
+        return float(self.peak_rate * self.share_of_peak(self.taken))
+
+    def step(self) -> None:
+        """Clip, step, and forget the gradients."""
+        if self.max_norm > 0:
+            nn.utils.clip_grad_norm_(self.parameters.values(), self.max_norm)
+        for group in self.adamw.param_groups:
+            group["lr"] = self.learning_rate
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        self.taken += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights and AdamW's moments, by name, for a checkpoint."""
+        held: dict[str, Tensor] = {}
+        for name, parameter in self.parameters.items():
+            held[f"weight/{name}"] = parameter.detach()
+            moments: dict[str, Any] = self.adamw.state.get(parameter, {})
+            held |= {f"{key}/{name}": value for key, value in moments.items()}
+        return held
+
+    def restore(self, held: dict[str, Tensor], taken: int) -> None:
+        """Take over what `tensors` gave after `taken` steps."""
+        self.load_weights(held)
+        keys = ("step", "exp_avg", "exp_avg_sq")
+        for name, parameter in self.parameters.items():
+            if f"step/{name}" in held:
+                state = {key: held[f"{key}/{name}"] for key in keys}
+                self.adamw.state[parameter] = {
+                    key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
+                    for key, value in state.items()
+                }
+        self.taken = taken
+
+    def load_weights(self, held: dict[str, Tensor]) -> None:
+        """Put the weights of a checkpoint into the model."""
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(held[f"weight/{name}"])
+
+
+def _groups(model: nn.Module, parameters: dict[str, nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    norms = {id(parameter) for module in model.modules() if isinstance(module, nn.LayerNorm) for parameter in module.parameters()}
+
+    def decays(name: str, parameter: nn.Parameter) -> bool:
+        return id(parameter) not in norms and not _NO_DECAY.search(name.lower())
+
+    return [
+        {"params": [p for name, p in parameters.items() if decays(name, p)], "weight_decay": decay},
+        {"params": [p for name, p in parameters.items() if not decays(name, p)], "weight_decay": 0.0},
+    ]
