@@ -78,9 +78,8 @@ class Block:
 
     Attributes:
         first, last: the texts are numbers first to last - 1 of the packed batch.
-        begin, end: their tokens are begin to end - 1 of the stream.
+        begin, end: their cells are begin to end - 1 of all rectangles' cells.
         longest: tokens of the longest of them, the width of the rectangle.
-        cells: (end - begin,) int64, the cell of each token in the flattened rectangle; None when every cell holds one.
     """
 
     first: int
@@ -88,12 +87,6 @@ class Block:
     begin: int
     end: int
     longest: int
-    cells: np.ndarray | None
-
-    @property
-    def padding(self) -> int:
-        """Cells of the rectangle that hold no token."""
-        return (self.last - self.first) * self.longest - (self.end - self.begin)
 
 
 @dataclass(frozen=True)
@@ -113,6 +106,7 @@ class PackedBatch:
         labels: (n,) int64.
         rows: (n,) the split's row that each text is.
         blocks: the rectangles in which attention is computed.
+        cells: (tokens,) int64, the cell of each token; None when every cell holds one, in the stream's order.
     """
 
     ids: np.ndarray
@@ -122,6 +116,7 @@ class PackedBatch:
     labels: np.ndarray
     rows: np.ndarray
     blocks: tuple[Block, ...]
+    cells: np.ndarray | None
 
 
 def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> PackedBatch:
@@ -136,29 +131,29 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> Pa
     lengths = split.lengths[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     source = split.positions(rows)
+    positions = source - np.repeat(split.offsets[rows], lengths)
+    blocks = tuple(_blocks(lengths, block_ratio))
+    starts = np.concatenate([np.arange(block.begin, block.end, block.longest) for block in blocks])
     return PackedBatch(
         ids=split.ids[source].astype(np.int64),
-        positions=source - np.repeat(split.offsets[rows], lengths),
+        positions=positions,
         segments=None if split.segments is None else split.segments[source].astype(np.int64),
         offsets=offsets,
         labels=split.labels[rows],
         rows=rows,
-        blocks=tuple(_blocks(lengths, offsets, block_ratio)),
+        blocks=blocks,
+        cells=None if blocks[-1].end == len(source) else positions + np.repeat(starts, lengths),
     )
 
 
-def _blocks(lengths: np.ndarray, offsets: np.ndarray, ratio: float) -> Iterator[Block]:
-    first = 0
+def _blocks(lengths: np.ndarray, ratio: float) -> Iterator[Block]:
+    first = begin = 0
     while first < len(lengths):
         longest = int(lengths[first])
         last = first + int(np.sum(lengths[first:] >= ratio * longest))
-        begin, end = int(offsets[first]), int(offsets[last])
-        cells = None
-        if end - begin < (last - first) * longest:
-            starts = np.arange(last - first) * longest - (offsets[first:last] - begin)
-            cells = np.arange(end - begin) + np.repeat(starts, lengths[first:last])
-        yield Block(first, last, begin, end, longest, cells)
-        first = last
+        end = begin + (last - first) * longest
+        yield Block(first, last, begin, end, longest)
+        first, begin = last, end
 
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:

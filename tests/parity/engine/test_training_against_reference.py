@@ -260,11 +260,12 @@ def test_bf16_follows_fp32(tmp_path):
     assert all(weight.dtype == torch.float32 for weight in weights.values())
 
 
-def test_fp16_is_refused_and_nothing_is_changed(tmp_path):
+@pytest.mark.parametrize(("device", "precision"), [("cuda", "fp16"), ("cuda", "bf16")])
+def test_what_is_not_proven_is_refused_and_nothing_is_changed(device, precision, tmp_path):
     model = classifier()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(Unsupported, match="fp16"):
-        train(fit, tmp_path, model=model, placement=Placement("cuda", "fp16", "a test"))
+    with pytest.raises(Unsupported, match=f"{precision}|{device}"):
+        train(fit, tmp_path, model=model, placement=Placement(device, precision, "a test"))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not list(tmp_path.iterdir())
 

@@ -1,87 +1,94 @@
 """Self-attention of a packed batch: every text attends to itself alone, texts of like length in one rectangle.
 
-A rectangle holds the rows of m texts of at most L tokens. Where all have L, it is a view of the stream; otherwise the cells
-past a text's end are zeros, and as keys they get a score of -inf:
+A rectangle holds the rows of m texts of at most L tokens. The cells past a text's end are zeros, and as keys they get a score
+of -inf. The cells of all rectangles lie one after the other:
 
-    stream      [a0 a1 a2 a3 b0 b1 b2 | c0 d0]        two blocks: L = 4 and L = 1
-    rectangle   [a0 a1 a2 a3]   [c0]
-                [b0 b1 b2  -]   [d0]
+    stream       [a0 a1 a2 a3 | b0 b1 b2 | c0 | d0]        two rectangles: L = 4 and L = 1
+    rectangles   [a0 a1 a2 a3]   [c0]
+                 [b0 b1 b2  -]   [d0]
+    cells        [a0 a1 a2 a3 b0 b1 b2 - c0 d0]
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lorabert.data.batching import Block
+from lorabert.data.batching import Block, PackedBatch
 from lorabert.engine.packed.masks import Mask, Masks
 
 
-@dataclass(frozen=True)
-class Rectangle:
-    """A block on the device of the tensors.
+class Rectangles:
+    """The rectangles of a batch, on the device of the tensors.
 
     Attributes:
-        block: which texts and tokens.
-        cells: (tokens,) the flattened cell of each token; None when every cell holds one.
-        bias: (texts, 1, 1, longest) 0 for tokens and -inf past them; None when every cell holds one.
+        blocks: which texts and which cells each holds.
+        biases: of each, (texts * heads, 1, longest) 0 for tokens and -inf past them; None where every cell holds a token.
+        cells: (T,) the cell of each token; None when every cell holds one.
     """
 
-    block: Block
-    cells: Tensor | None
-    bias: Tensor | None
-
-    @property
-    def texts(self) -> int:
-        """How many."""
-        return self.block.last - self.block.first
-
-    @classmethod
-    def of(cls, block: Block, device: torch.device, dtype: torch.dtype) -> Rectangle:
-        """Bring a block to the device."""
-        if block.cells is None:
-            return cls(block, None, None)
-        texts = block.last - block.first
-        bias = torch.full((texts * block.longest,), -math.inf, dtype=dtype)
-        bias[torch.from_numpy(block.cells)] = 0
-        return cls(block, torch.from_numpy(block.cells).to(device), bias.view(texts, 1, 1, block.longest).to(device))
+    def __init__(self, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.blocks, self.heads = batch.blocks, heads
+        self.cells = None if batch.cells is None else torch.from_numpy(batch.cells).to(device)
+        lengths = torch.from_numpy(batch.offsets).diff()
+        self.biases = [_bias(lengths[block.first : block.last], block.longest, heads, device, dtype) for block in batch.blocks]
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows of the block's tokens, (tokens, width), to (texts, longest, width) with zeros past the texts' ends."""
+        """Rows of the tokens, (T, width), to rows of the cells, with zeros past the texts' ends."""
         if self.cells is None:
-            return rows.view(self.texts, self.block.longest, -1)
-        padded = rows.new_zeros(self.texts * self.block.longest, rows.shape[1])
-        return padded.index_copy_(0, self.cells, rows).view(self.texts, self.block.longest, -1)
+            return rows
+        return rows.new_zeros(self.blocks[-1].end, rows.shape[1]).index_copy_(0, self.cells, rows)
 
-    def gather(self, padded: Tensor, out: Tensor) -> None:
-        """The inverse of spread: (texts * longest, width) to the block's tokens, (tokens, width)."""
-        if self.cells is None:
-            out.copy_(padded)
-        else:
-            torch.index_select(padded, 0, self.cells, out=out)
+    def gather(self, rows: Tensor) -> Tensor:
+        """The inverse of spread."""
+        return rows if self.cells is None else rows.index_select(0, self.cells)
+
+    def inside(self, cells: Tensor, block: Block, parts: int) -> Tensor:
+        """A block's cells, of width parts * hidden, seen as (parts, texts, heads, longest, d)."""
+        size = cells.shape[1] // (parts * self.heads)
+        rows = cells[block.begin : block.end].view(-1, block.longest, parts, self.heads, size)
+        return rows.permute(2, 0, 3, 1, 4)
+
+    def firsts(self, rows: Tensor, block: Block) -> Tensor:
+        """A block's rows of (n, hidden) seen as (1, texts, heads, 1, d)."""
+        return rows[block.first : block.last].view(1, block.last - block.first, self.heads, 1, -1)
 
 
-def attend(q: Tensor, kv: Tensor, rectangles: list[Rectangle], heads: int, p: float, masks: Masks | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v by text and head, with dropout on the probabilities.
+def _bias(lengths: Tensor, longest: int, heads: int, device: torch.device, dtype: torch.dtype) -> Tensor | None:
+    if int(lengths[-1]) == longest:
+        return None
+    past = torch.arange(longest) >= lengths[:, None]
+    bias = torch.zeros(past.shape, dtype=dtype).masked_fill_(past, -math.inf)
+    return bias.repeat_interleave(heads, 0).unsqueeze(1).to(device)
+
+
+def attend(first: Tensor | None, rows: Tensor, rectangles: Rectangles, p: float, masks: Masks | None) -> Tensor:
+    """Mix values by softmax(q k^T / sqrt(d)), by text and head, with dropout on the probabilities.
 
     Args:
-        q: (T, hidden) queries of all tokens, or (n, hidden) of the first token of each text.
-        kv: (T, 2 hidden) keys and values.
-        rectangles: the blocks of the batch.
-        heads: d = hidden / heads.
+        first: (n, hidden) queries of each text's first token, when only those ask; None when all tokens do.
+        rows: (T, 3 hidden) queries, keys and values, or (T, 2 hidden) keys and values beside `first`.
+        rectangles: of the batch.
         p: dropout rate of the probabilities.
         masks: draws the dropout; None for none.
 
     Returns:
-        Of q's shape.
+        (T, hidden), or (n, hidden) beside `first`.
     """
-    rows = [(r.texts * heads, r.block.longest if len(q) == len(kv) else 1, r.block.longest) for r in rectangles]
-    drawn = [masks.draw(shape, p) if masks else None for shape in rows]
-    return _Attend.apply(q, kv, rectangles, heads, drawn)
+    shapes = [
+        ((block.last - block.first) * rectangles.heads, block.longest if first is None else 1, block.longest)
+        for block in rectangles.blocks
+    ]
+    # One draw for all rectangles: many small ones would cost more calls than bits.
+    drawn = masks.draw((sum(map(math.prod, shapes)),), p) if masks else None
+    if drawn is None:
+        return _Attend.apply(first, rows, rectangles, [None] * len(shapes))
+    kept = drawn.keep.split([math.prod(shape) for shape in shapes])
+    pieces = [Mask(keep.view(shape), drawn.scale) for keep, shape in zip(kept, shapes, strict=True)]
+    return _Attend.apply(first, rows, rectangles, pieces)
 
 
 class _Attend(torch.autograd.Function):
@@ -92,74 +99,82 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, kv: Tensor, rectangles: list[Rectangle], heads: int, masks: list[Mask | None]) -> Tensor:
-        out = torch.empty_like(q)
-        saved: list[Tensor] = []
-        every = len(q) == len(kv)
-        for rectangle, mask in zip(rectangles, masks, strict=True):
-            block = rectangle.block
-            queries = _heads(_queries(q, rectangle, every), 1, heads)[0]
-            keys, values = _heads(rectangle.spread(kv[block.begin : block.end]), 2, heads)
-            scores = torch.bmm(queries, keys.transpose(1, 2)).mul_(queries.shape[-1] ** -0.5)
-            if rectangle.bias is not None:
-                scores.view(rectangle.texts, heads, -1, block.longest).add_(rectangle.bias)
+    def forward(ctx: Any, first: Tensor | None, rows: Tensor, rectangles: Rectangles, masks: list[Mask | None]) -> Tensor:
+        cells, saved = rectangles.spread(rows), []
+        out = torch.empty_like(first) if first is not None else cells.new_empty(len(cells), cells.shape[1] // 3)
+        for block, bias, mask in zip(rectangles.blocks, rectangles.biases, masks, strict=True):
+            queries, keys, values = _read(first, cells, rectangles, block)
+            scores = _product(queries, keys.transpose(1, 2), queries.shape[-1] ** -0.5, bias)
             probabilities = torch.softmax(scores, -1)
-            mixed = torch.bmm(probabilities if mask is None else probabilities * mask.keep, values)
-            _put(out, _tokens(mixed, heads), rectangle, every, mask.scale if mask else 1.0)
+            dropped = probabilities if mask is None else probabilities * mask.keep
+            place = _place(out, first, rectangles, block)
+            place.copy_(_product(dropped, values, mask.scale if mask else 1.0).view(place.shape))
             saved += [queries, keys, values, probabilities]
-        ctx.rectangles, ctx.heads, ctx.masks, ctx.every, ctx.shapes = rectangles, heads, masks, every, (q.shape, kv.shape)
+        ctx.rectangles, ctx.masks, ctx.shape, ctx.has_first = rectangles, masks, cells.shape, first is not None
         ctx.save_for_backward(*saved)
-        return out
+        return out if first is not None else rectangles.gather(out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (g,) = gradients
-        dq, dkv = (g.new_empty(shape) for shape in ctx.shapes)
-        saved = iter(ctx.saved_tensors)
-        for rectangle, mask in zip(ctx.rectangles, ctx.masks, strict=True):
+        (g,), rectangles, saved = gradients, ctx.rectangles, iter(ctx.saved_tensors)
+        d_cells = g.new_empty(ctx.shape)
+        d_first = torch.empty_like(g) if ctx.has_first else None
+        g = g if ctx.has_first else rectangles.spread(g)
+        for block, mask in zip(rectangles.blocks, ctx.masks, strict=True):
+            seen = _place(g, d_first, rectangles, block)
+            go = seen.reshape(-1, *seen.shape[-2:])
             queries, keys, values, probabilities = (next(saved) for _ in range(4))
-            scale = mask.scale if mask else 1.0
-            root = queries.shape[-1] ** -0.5
-            go = _heads(_queries(g, rectangle, ctx.every), 1, ctx.heads)[0]
-            dropped = probabilities if mask is None else probabilities * mask.keep
-            d_values = torch.bmm(dropped.transpose(1, 2), go).mul_(scale)
-            d_dropped = torch.bmm(go, values.transpose(1, 2))
-            if mask is not None:
-                d_dropped.mul_(mask.keep)
-            d_scores = torch._softmax_backward_data(d_dropped, probabilities, -1, probabilities.dtype)
-            d_queries = torch.bmm(d_scores, keys)
-            d_keys = torch.bmm(d_scores.transpose(1, 2), queries).mul_(root * scale)
-            _put(dq, _tokens(d_queries, ctx.heads), rectangle, ctx.every, root * scale)
-            block = rectangle.block
-            both = torch.cat([_tokens(d_keys, ctx.heads), _tokens(d_values, ctx.heads)], -1)
-            rectangle.gather(both.view(-1, both.shape[-1]), dkv[block.begin : block.end])
-        return dq, dkv, None, None, None
+            found = _gradients(go, queries, keys, values, probabilities, mask)
+            _write(found, d_first, d_cells, rectangles, block)
+        return d_first, rectangles.gather(d_cells), None, None
 
 
-def _queries(q: Tensor, rectangle: Rectangle, every: bool) -> Tensor:
-    """A block's rows of q as (texts, queries of a text, hidden)."""
-    block = rectangle.block
-    return rectangle.spread(q[block.begin : block.end]) if every else q[block.first : block.last].unsqueeze(1)
+def _gradients(
+    go: Tensor, queries: Tensor, keys: Tensor, values: Tensor, probabilities: Tensor, mask: Mask | None
+) -> list[Tensor]:
+    """Gradients of queries, keys and values of one rectangle, each (texts * heads, length, d)."""
+    scale = mask.scale if mask else 1.0
+    dropped = probabilities if mask is None else probabilities * mask.keep
+    d_dropped = torch.bmm(go, values.transpose(1, 2))
+    if mask is not None:
+        d_dropped.mul_(mask.keep)
+    d_scores = torch._softmax_backward_data(d_dropped, probabilities, -1, probabilities.dtype)
+    root = scale * queries.shape[-1] ** -0.5
+    return [
+        _product(d_scores, keys, root),
+        _product(d_scores.transpose(1, 2), queries, root),
+        _product(dropped.transpose(1, 2), go, scale),
+    ]
 
 
-def _heads(rows: Tensor, parts: int, heads: int) -> Tensor:
-    """(texts, L, parts * hidden) to contiguous (parts, texts * heads, L, d)."""
-    texts, length, width = rows.shape
-    split = rows.view(texts, length, parts, heads, width // (parts * heads)).permute(2, 0, 3, 1, 4)
-    return split.reshape(parts, texts * heads, length, -1)
+def _product(left: Tensor, right: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Compute scale * left @ right + bias, by batch."""
+    if bias is None:
+        return torch.baddbmm(left.new_empty(()), left, right, beta=0, alpha=scale)
+    return torch.baddbmm(bias, left, right, alpha=scale)
 
 
-def _tokens(values: Tensor, heads: int) -> Tensor:
-    """(texts * heads, L, d) to (texts, L, hidden), a copy."""
-    _, length, size = values.shape
-    return values.view(-1, heads, length, size).transpose(1, 2).reshape(-1, length, heads * size)
+def _read(first: Tensor | None, cells: Tensor, rectangles: Rectangles, block: Block) -> tuple[Tensor, Tensor, Tensor]:
+    """Contiguous queries, keys and values of a rectangle, each (texts * heads, length, d)."""
+    seen = rectangles.inside(cells, block, 3 if first is None else 2)
+    parts = list(seen.reshape(len(seen), -1, *seen.shape[-2:]))
+    if first is not None:
+        asking = rectangles.firsts(first, block)
+        parts.insert(0, asking.reshape(-1, *asking.shape[-2:]))
+    queries, keys, values = parts
+    return queries, keys, values
 
 
-def _put(out: Tensor, values: Tensor, rectangle: Rectangle, every: bool, scale: float) -> None:
-    """Write a block's rows, (texts, queries, hidden), scaled, to their place in the stream."""
-    block = rectangle.block
-    values = values.view(-1, values.shape[-1]).mul_(scale)
-    if every:
-        rectangle.gather(values, out[block.begin : block.end])
+def _place(rows: Tensor, first: Tensor | None, rectangles: Rectangles, block: Block) -> Tensor:
+    """Where a rectangle's mixed values, or their gradients, stand: (1, texts, heads, length, d)."""
+    return rectangles.inside(rows, block, 1) if first is None else rectangles.firsts(rows, block)
+
+
+def _write(found: list[Tensor], d_first: Tensor | None, d_cells: Tensor, rectangles: Rectangles, block: Block) -> None:
+    """Put a rectangle's gradients in their places."""
+    if d_first is not None:
+        places = [rectangles.firsts(d_first, block)[0], *rectangles.inside(d_cells, block, 2)]
     else:
-        out[block.first : block.last] = values
+        places = list(rectangles.inside(d_cells, block, 3))
+    for place, values in zip(places, found, strict=True):
+        place.copy_(values.view(place.shape))

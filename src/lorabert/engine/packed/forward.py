@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lorabert.data.batching import PackedBatch, by_length, pack
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed.attention import Rectangle, attend
+from lorabert.engine.packed.attention import Rectangles, attend
 from lorabert.engine.packed.functions import add_norm, dropout
 from lorabert.engine.packed.masks import Masks
 from lorabert.engine.packed.reading import Projection, classifier_of, part, rate
@@ -44,7 +44,9 @@ class PackedClassifier:
         self.dtype = dtype
         self.device = next(classifier.parameters()).device
         self.embeddings = _Embeddings(base, parts, dtype, merged)
-        self.layers = [_Layer(layer, base.config, parts, dtype, merged) for layer in part(base, parts.layers)]
+        layers = list(part(base, parts.layers))
+        self.layers = [_Layer(layer, parts, dtype, merged, layer is layers[-1]) for layer in layers]
+        self.heads = int(base.config.num_attention_heads)
         self.head = _Head(classifier, parts, merged)
 
     def __call__(self, batch: PackedBatch, generator: torch.Generator | None = None) -> Tensor:
@@ -54,14 +56,13 @@ class PackedClassifier:
             batch: from `data.batching.pack`.
             generator: all dropout follows it; None for no dropout.
         """
-        rectangles = [Rectangle.of(block, self.device, self.dtype) for block in batch.blocks]
+        rectangles = Rectangles(batch, self.heads, self.device, self.dtype)
         offsets = torch.from_numpy(batch.offsets).to(self.device)
         masks = Masks(generator, self.dtype) if generator else None
         x = self.embeddings(batch, offsets, masks)
-        for layer in self.layers[:-1]:
-            x = layer(x, rectangles, masks)
-        first = self.layers[-1](x, rectangles, masks, first=offsets[:-1])
-        return self.head(first.float(), Masks(generator, torch.float32) if generator else None)
+        for layer in self.layers:
+            x = layer(x, rectangles, offsets[:-1], masks)
+        return self.head(x.float(), Masks(generator, torch.float32) if generator else None)
 
 
 def parts_of(classifier: Any) -> Parts:
@@ -120,23 +121,23 @@ def _positions_past_padding(ids: Tensor, positions: Tensor, padding: int) -> Ten
 class _Layer:
     """One encoder layer: attention, then the feed-forward part, each added to its input and normalised."""
 
-    def __init__(self, layer: Any, config: Any, parts: Parts, dtype: torch.dtype, merged: bool) -> None:
+    def __init__(self, layer: Any, parts: Parts, dtype: torch.dtype, merged: bool, last: bool) -> None:
         def projection(*names: str) -> Projection:
             return Projection([part(layer, name) for name in names], dtype, merged=merged)
 
-        self.query, self.key_value = projection(parts.query), projection(parts.key, parts.value)
+        self.first = projection(parts.query) if last else None
+        self.rows = projection(parts.key, parts.value) if last else projection(parts.query, parts.key, parts.value)
         self.mixed, self.widened, self.narrowed = (projection(name) for name in (parts.mixed, parts.widened, parts.narrowed))
         self.mixed_norm, self.narrowed_norm = part(layer, parts.mixed_norm), part(layer, parts.narrowed_norm)
         self.activation = part(layer, parts.activation)
-        self.heads = int(config.num_attention_heads)
         self.attention_p = rate(layer, parts.attention_dropout)
         self.mixed_p, self.narrowed_p = rate(layer, parts.mixed_dropout), rate(layer, parts.narrowed_dropout)
 
-    def __call__(self, x: Tensor, rectangles: list[Rectangle], masks: Masks | None, first: Tensor | None = None) -> Tensor:
-        """(T, hidden) to (T, hidden), or to (n, hidden) of the tokens that `first` names."""
-        asking = x if first is None else x.index_select(0, first)
-        q, kv = self.query(asking, masks), self.key_value(x, masks)
-        attended = attend(q, kv, rectangles, self.heads, self.attention_p, masks)
+    def __call__(self, x: Tensor, rectangles: Rectangles, firsts: Tensor, masks: Masks | None) -> Tensor:
+        """(T, hidden) to (T, hidden); the last layer to (n, hidden) of the texts' first tokens, which `firsts` counts."""
+        asking = x if self.first is None else x.index_select(0, firsts)
+        first = None if self.first is None else self.first(asking, masks)
+        attended = attend(first, self.rows(x, masks), rectangles, self.attention_p, masks)
         y = self._add_norm(self.mixed(attended, masks), asking, self.mixed_p, self.mixed_norm, masks)
         wide = self.activation(self.widened(y, masks))
         return self._add_norm(self.narrowed(wide, masks), y, self.narrowed_p, self.narrowed_norm, masks)

@@ -85,6 +85,8 @@ class _Run:
                  placement: Placement, folder: Path, log: Log) -> None:  # fmt: skip
         if placement.precision not in _DTYPES:
             raise Unsupported(f"The fast engine does not train in {placement.precision}")
+        if placement.device != "cpu":
+            raise Unsupported(f"The fast engine has not been proven on {placement.device} yet")
         self.dtype = _DTYPES[placement.precision]
         self.model, self.classifier = model, PackedClassifier(model.to(placement.device), self.dtype)
         self.train_split, self.validation_split = train, validation
