@@ -100,8 +100,8 @@ class TrainConfig:
 
     method: Method = "lora"
     """What is trained: lora, full (every weight), bitfit (biases) or head (the classifier alone)."""
-    engine: Literal["auto", "reference"] = "auto"
-    """reference is Hugging Face Trainer + PEFT; auto takes the fastest engine that knows the architecture."""
+    engine: Literal["auto", "fast", "reference"] = "auto"
+    """fast computes no padding; reference is Hugging Face Trainer + PEFT; auto is fast where it knows the architecture."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; trained weights stay fp32. auto: bf16 where the processor has it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from lorabert.studies.reporting import percent
 
-
 _WIDTH_OF_FILES = 120
 
 

@@ -48,7 +48,16 @@ def replicate(argv: list[str]) -> None:
     arguments = parse(parser, ["--config", str(config.preset_path(chosen)), *argv])
     with output(as_json=arguments.json) as out:
         out.say(f"Preset: {chosen} ({reason})")
+        if chosen == "course" and arguments.train.learning_rate == _TRAINERS_DEFAULT:
+            out.say(_WHAT_IT_COSTS)
     _train(config.run_config(arguments), arguments)
+
+
+_TRAINERS_DEFAULT = 5e-5
+_WHAT_IT_COSTS = (
+    "The learning rate is the Trainer's default, 5e-05, as in the course. It is meant for full fine-tuning and is too low for "
+    "LoRA: on the quickstart's data it ends WHAT_IT_COSTS. Try --train.learning_rate 1e-3."
+)
 
 
 def _run_options(parser: Any) -> None:

@@ -18,14 +18,15 @@ from lorabert.data import batching, encoding, sources
 from lorabert.data.encoding import Encoded
 from lorabert.data.sources import SPLITS, Splits
 from lorabert.data.splitting import sample
-from lorabert.errors import InputError
+from lorabert.engine.prediction import Classifier, features, predict
+from lorabert.errors import InputError, Unsupported
 from lorabert.evidence import baselines, metrics, statistics
 from lorabert.files import disk_errors
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
-from lorabert.runs import RunFolder
+from lorabert.runs import Fit, RunFolder
 from lorabert.shipping import adapters
 from lorabert.studies import reporting
 
@@ -104,50 +105,68 @@ def _prepare(settings: RunConfig, say: Say) -> _Prepared:
 
 
 def _carry_out(ready: _Prepared, run: RunFolder, *, resume: bool, say: Say) -> None:
-    from lorabert.engine import reference
-    from lorabert.engine.prediction import Classifier, predict
-
-    settings, splits, encoded = ready.settings, ready.splits, ready.encoded
-    run.update(status="running", **_facts(ready))
+    """Baselines, training, answers, evidence, adapter: each is in the record before the next begins."""
     clock = _Clock(ready.seconds)
-    cheap = _cheap_baselines(ready) if settings.train.baselines else {}
+    run.update(status="running", **_facts(ready))
+    run.update(baselines=_cheap_baselines(ready) if ready.settings.train.baselines else {})
     clock.lap("baselines")
-    plan = batching.plan(
-        encoded.train.lengths,
-        batch_size=settings.train.per_device_train_batch_size,
-        num_epochs=settings.train.num_train_epochs,
-        seed=settings.train.seed,
-        group_by_length=settings.train.train_sampling_strategy == "group_by_length",
-    )
-    fit = reference.fit(
-        ready.model, encoded.train, encoded.validation, plan, settings.train, ready.placement,
-        pad_id=ready.tokenizer.pad_token_id, checkpoints=run.checkpoints, resume=resume, log=run.log,
-    )  # fmt: skip
+    fit, engine, reason = _fit(ready, run, resume=resume, say=say)
+    run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
     clock.lap("train")
-    exact = dataclasses.replace(ready.placement, precision="fp32")
-    answers = {
-        name: predict(ready.model, getattr(encoded, name), pad_id=ready.tokenizer.pad_token_id,
-                      batch_size=settings.train.per_device_eval_batch_size, placement=exact, desc=f"Predicting {name}")
-        for name in ("validation", "test")
-    }  # fmt: skip
-    run.save_predictions({name: (getattr(splits, name).labels, logits) for name, logits in answers.items()})
+    answers = _answers(ready)
+    labels = {name: getattr(ready.splits, name).labels for name in answers}
+    run.save_predictions({name: (labels[name], logits) for name, logits in answers.items()})
     clock.lap("predict")
-    scores = {name: score(getattr(splits, name).labels, logits.argmax(1), splits.label_names) for name, logits in answers.items()}
-    facts = {
-        "engine": "reference",
-        "attention": fit.attention,
-        "fit": dataclasses.asdict(fit),
-        "metrics": scores["test"].pop("metrics"),
-        "validation_metrics": scores["validation"]["metrics"],
-        **scores["test"],
-        "baselines": cheap,
-    }
-    run.update(**facts, seconds=clock.seconds)
-    classifier = Classifier(ready.model, ready.tokenizer, splits.label_names, settings.model.max_length)
+    scores = {name: score(labels[name], logits.argmax(1), ready.splits.label_names) for name, logits in answers.items()}
+    run.update(validation_metrics=scores["validation"]["metrics"], **scores["test"], seconds=clock.seconds)
+    classifier = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
     adapters.save(run.adapter, classifier, ready.base, ready.loaded, _manifest_facts(run), reporting.model_card(run.record))
     run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     run.clear_checkpoints()
-    say(f"Adapter: {run.adapter}")
+
+
+def _fit(ready: _Prepared, run: RunFolder, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
+    """Train with the engine asked for; `auto` takes the fast one, or the reference where the fast one does not know the way.
+
+    Returns:
+        What it cost, the engine's name, and why that engine.
+    """
+    from lorabert.engine import reference, training
+
+    settings, split = ready.settings.train, ready.encoded.train
+    plan = batching.plan(
+        split.lengths,
+        batch_size=settings.per_device_train_batch_size,
+        num_epochs=settings.num_train_epochs,
+        seed=settings.seed,
+        group_by_length=settings.train_sampling_strategy == "group_by_length",
+    )
+    with_all: dict[str, Any] = {
+        "pad_id": ready.tokenizer.pad_token_id, "checkpoints": run.checkpoints, "resume": resume, "log": run.log,
+    }  # fmt: skip
+    reason = "asked for"
+    if settings.engine != "reference":
+        try:
+            fit = training.fit(ready.model, split, ready.encoded.validation, plan, settings, ready.placement, **with_all)
+            return fit, "fast", reason if settings.engine == "fast" else "it knows this architecture and method"
+        except Unsupported as unknown:
+            if settings.engine == "fast":
+                raise
+            reason = unknown.why
+            say(f"Engine: reference (Hugging Face Trainer + PEFT). {reason}.")
+    fit = reference.fit(ready.model, split, ready.encoded.validation, plan, settings, ready.placement, **with_all)
+    return fit, "reference", reason
+
+
+def _answers(ready: _Prepared) -> dict[str, np.ndarray]:
+    """Logits of the validation and the test split, in fp32 whatever the precision of training."""
+    exact = dataclasses.replace(ready.placement, precision="fp32")
+    batch_size = ready.settings.train.per_device_eval_batch_size
+    return {
+        name: predict(ready.model, getattr(ready.encoded, name), pad_id=ready.tokenizer.pad_token_id, batch_size=batch_size,
+                      placement=exact, desc=f"Predicting {name}")
+        for name in ("validation", "test")
+    }  # fmt: skip
 
 
 def _facts(ready: _Prepared) -> dict[str, Any]:
@@ -198,8 +217,6 @@ def score(labels: np.ndarray, predicted: np.ndarray, label_names: list[str]) -> 
 
 def _cheap_baselines(ready: _Prepared) -> dict[str, Any]:
     """What the test split can be predicted with for next to nothing; the frozen base is the model before training."""
-    from lorabert.engine.prediction import features
-
     splits, names = ready.splits, ready.splits.label_names
     some = np.array(sample(len(splits.train), _FROZEN_BASE_TEXTS, seed=0))
     batch = ready.settings.train.per_device_eval_batch_size
@@ -288,8 +305,6 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         InputError: nothing to evaluate, data that cannot be used, or data other than those recorded.
         MismatchError: the adapter or its base is not what was recorded.
     """
-    from lorabert.engine.prediction import predict
-
     folder = adapter_of(target)
     classifier, manifest = adapters.load(folder, base_name)
     difference = manifest["fingerprint"]["largest_difference"]
