@@ -35,7 +35,8 @@ def _quickstart() -> str:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     rows = [(record["method"], record["metrics"]), *record["baselines"].items()]
     table = "\n".join(
-        f"| {name} | {percent(scores['accuracy'])} | {percent(scores['f1_macro'])} | {percent(scores['mcc'])} |" for name, scores in rows
+        f"| {name} | {percent(scores['accuracy'])} | {percent(scores['f1_macro'])} | {percent(scores['mcc'])} |"
+        for name, scores in rows
     )
     minutes = sum(record["seconds"].values()) / 60
     machine = f"{record['hardware']['cores']} cores of {record['hardware']['processor']}, {record['precision']}"
