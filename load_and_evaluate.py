@@ -2,7 +2,7 @@
 
 import sys
 
-from lorabert.cli import run_verb
+from lorabert.cli import main
 
 if __name__ == "__main__":
-    sys.exit(run_verb("evaluate", sys.argv[1:]))
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

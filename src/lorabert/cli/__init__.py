@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -28,16 +29,20 @@ def main(argv: list[str] | None = None) -> int:
         0 done, 2 the user's input, 1 a bug, 130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_help())
-        return 0 if argv else 2
-    if argv[0] == "--version":
-        print(f"lorabert {__version__}")
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_help(), flush=True)
+            return 0 if argv else 2
+        if argv[0] == "--version":
+            print(f"lorabert {__version__}", flush=True)
+            return 0
+        return _run(argv[0], argv[1:])
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter closes it at its end
         return 0
-    return run_verb(argv[0], argv[1:])
 
 
-def run_verb(verb: str, argv: list[str]) -> int:
+def _run(verb: str, argv: list[str]) -> int:
     """Run one verb on its arguments and turn what goes wrong into a message and an exit code."""
     try:
         if verb not in VERBS:
@@ -52,7 +57,7 @@ def run_verb(verb: str, argv: list[str]) -> int:
     except SystemExit as end:  # the parser's way to end after --help
         return end.code if isinstance(end.code, int) else 2
     except BrokenPipeError:
-        return 0
+        raise
     except Exception:
         traceback.print_exc()
         return _failed("This is a bug in lorabert, not in your input. Please report it with the lines above.", 1, argv)

@@ -14,6 +14,8 @@ from lorabert import config
 from lorabert.cli.output import Output, confusion_table, metrics_table, output, per_class_table
 from lorabert.config import RunConfig, options_parser, parse
 from lorabert.errors import InputError
+from lorabert.hardware import Placement
+from lorabert.models.families import FAMILIES
 
 _JSON = "One JSON document on stdout, everything else on stderr."
 _BASE = "Where the base lies, when not where the adapter says: an asset, a hub id or a folder with the same weights."
@@ -285,8 +287,7 @@ def doctor(argv: list[str]) -> None:
         "device": placement.device,
         "precision": placement.precision,
         "precision_reason": placement.reason,
-        "engine": "reference",
-        "attention": "sdpa",
+        **_engine(placement),
         "hub": {"endpoint": hub.endpoint(), "reachable": reason is None, "reason": reason or "it answers"},
         "cache": {"folder": str(assets.cache_folder()), "writable": _writable(assets.cache_folder())},
     }
@@ -294,10 +295,18 @@ def doctor(argv: list[str]) -> None:
         for section in ("versions", "hardware", "hub", "cache"):
             out.table(section.capitalize(), ["", ""], [[key, str(value)] for key, value in document[section].items()])  # type: ignore[attr-defined]
         out.say(f"A run would use {placement.device} in {placement.precision}: {placement.reason}.")
-        out.say("Engine: reference (Hugging Face Trainer + PEFT), attention by PyTorch's scaled_dot_product_attention.")
+        out.say(f"Engine: {document['engine']}, attention: {document['attention']} ({document['engine_reason']}).")
         if reason:
             out.say(f"{hub.NO_HUB}.")
         out.result(document)
+
+
+def _engine(placement: Placement) -> dict[str, str]:
+    """The engine and the attention path that `auto` takes on this machine, and why."""
+    if placement.device != "cpu":
+        return {"engine": "reference", "attention": "sdpa", "engine_reason": "the fast engine has not run on GPUs yet"}
+    known = ", ".join(name for name, family in FAMILIES.items() if family.parts)
+    return {"engine": "fast", "attention": "packed", "engine_reason": f"for {known}; other families take the reference engine"}
 
 
 def _writable(folder: Path) -> bool:

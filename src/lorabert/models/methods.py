@@ -74,7 +74,8 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
         warnings.simplefilter("ignore", UserWarning)
         wrapped = peft.get_peft_model(model, settings)
     for name, parameter in wrapped.named_parameters():
-        if ".original_module." in name:
+        # PEFT takes every name that holds the word bias for one, MPNet's relative_attention_bias among them.
+        if ".original_module." in name or (method == "bitfit" and ".modules_to_save." not in name and not name.endswith(".bias")):
             parameter.requires_grad_(False)
     return wrapped
 
@@ -83,7 +84,7 @@ def _modules_to_save(loaded: LoadedBase, method: Method, lora: LoraConfig) -> li
     """The modules that are trained and saved whole: for full all of them, else the head and all that is new."""
     model = loaded.model
     if method == "full":
-        return _children(model)
+        return _owners(model)
     there = {name for name, _ in model.named_modules()}
     wanted = _head_modules(loaded)
     for name in lora.modules_to_save or []:
@@ -96,12 +97,13 @@ def _modules_to_save(loaded: LoadedBase, method: Method, lora: LoraConfig) -> li
     return [name for name in dict.fromkeys(wanted) if not any(name.startswith(f"{other}.") for other in wanted)]
 
 
-def _children(model: Any) -> list[str]:
-    """The modules that hold all weights. PEFT finds modules by the end of their names, and its own wrapper ends in `model`."""
-    names = []
-    for name, module in model.named_children():
-        names += [f"model.{inner}" for inner, _ in module.named_children()] if name == "model" else [name]
-    return [name for name in names if any(True for _ in model.get_submodule(name).parameters())]
+def _owners(model: Any) -> list[str]:
+    """The modules that hold weights of their own, by their full names.
+
+    These and not the few at the top: PEFT's wrapper around a module that is called by keywords alone fails up to peft 0.18,
+    and PEFT finds modules by the end of their names, where its own wrapper of a child called `model` is found too.
+    """
+    return [name for name, module in model.named_modules() if name and any(True for _ in module.parameters(recurse=False))]
 
 
 def _head_modules(loaded: LoadedBase) -> list[str]:
