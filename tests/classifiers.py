@@ -36,6 +36,8 @@ def classifier(family: str = "bert", method: Method = "lora", *, dropout: float 
     for module in wrapped.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
+        if hasattr(module, "dropout_prob"):  # where transformers 4 keeps the rate for its fused attention
+            module.dropout_prob = dropout
     return wrapped
 
 

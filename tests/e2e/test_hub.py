@@ -1,6 +1,7 @@
 """The hub's data sets and bases through a server on loopback that speaks its API, and through none at all."""
 
 import pytest
+
 import tiny
 from loopback_hub import LoopbackHub, environment
 
@@ -23,7 +24,16 @@ def user(shell, hub, tmp_path):
 
 
 def train(user, *options):
-    quick = ["--model.name", "tiny/bert", "--model.max_length", "64", "--train.num_train_epochs", "1", "--train.baselines", "false"]
+    quick = [
+        "--model.name",
+        "tiny/bert",
+        "--model.max_length",
+        "64",
+        "--train.num_train_epochs",
+        "1",
+        "--train.baselines",
+        "false",
+    ]
     return user("train", *quick, *options, "--json")
 
 

@@ -46,7 +46,8 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
     random state, so seed it first.
 
     Raises:
-        InputError: the architecture is not known to `auto`, or target_modules or modules_to_save match nothing.
+        InputError: the architecture is not known to `auto`, target_modules or modules_to_save match nothing, or PEFT would
+            lose something that is trained.
     """
     import warnings
 
@@ -77,16 +78,35 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
         # PEFT takes every name that holds the word bias for one, MPNet's relative_attention_bias among them.
         if ".original_module." in name or (method == "bitfit" and ".modules_to_save." not in name and not name.endswith(".bias")):
             parameter.requires_grad_(False)
+    _refuse_losses(wrapped, lora)
     return wrapped
+
+
+def _refuse_losses(wrapped: Any, lora: LoraConfig) -> None:
+    """Refuse to train what PEFT would not save: up to 0.18 it leaves out the biases of lora_only.
+
+    Raises:
+        InputError: a trainable tensor is not in what PEFT saves.
+    """
+    import peft
+
+    saved = {_plain(name) for name in peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)}
+    trained = [_plain(name) for name, parameter in wrapped.named_parameters() if parameter.requires_grad]
+    # DoRA's magnitudes are saved without their last word.
+    lost = [name for name in trained if name not in saved and name.removesuffix(".weight") not in saved]
+    if lost:
+        raise InputError(
+            f"PEFT {peft.__version__} would not save all that is trained with lora.bias {lora.bias}",
+            got=f"{len(lost)} tensors that would be lost, {lost[0]} among them",
+            fix="Use --lora.bias none or all, or a newer peft",
+        )
 
 
 def _modules_to_save(loaded: LoadedBase, method: Method, lora: LoraConfig) -> list[str]:
     """The modules that are trained and saved whole: for full all of them, else the head and all that is new."""
     model = loaded.model
-    if method == "full":
-        return _owners(model)
     there = {name for name, _ in model.named_modules()}
-    wanted = _head_modules(loaded)
+    wanted = _head_modules(loaded) + (_owners(model) if method == "full" else [])
     for name in lora.modules_to_save or []:
         found = [module for module in there if module == name or module.endswith(f".{name}")]
         if not found:

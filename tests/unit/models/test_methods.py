@@ -3,8 +3,10 @@
 import copy
 import dataclasses
 
+import peft
 import pytest
 import torch
+from packaging.version import Version
 
 import tiny
 from lorabert.config import METHODS, LoraConfig, ModelConfig
@@ -20,8 +22,6 @@ QUERY_VALUE = {
     "mpnet": {"q", "v"},
     "modernbert": {"Wqkv"},
 }
-# PEFT matches names by their ends, and base_model.model ends with ModernBERT's child `model`: it is wrapped whole, twice.
-DOUBLED = pytest.mark.xfail(strict=True, reason="full on a base with a child called model: every parameter is there twice")
 
 
 def loaded(folder, labels: list[str] = LABELS) -> bases.LoadedBase:
@@ -37,12 +37,7 @@ def applied(folder, method: str, **lora: object):
 
 
 def every(*, without: tuple[str, ...] = ()) -> list:
-    return [
-        pytest.param(family, method, marks=DOUBLED if (family, method) == ("modernbert", "full") else ())
-        for family in tiny.FAMILIES
-        if family not in without
-        for method in METHODS
-    ]
+    return [(family, method) for family in tiny.FAMILIES if family not in without for method in METHODS]
 
 
 def head_of(family: str, names: list[str]) -> set[str]:
@@ -166,6 +161,8 @@ def test_modules_to_save_that_match_nothing_are_refused_with_the_nearest(tiny_ba
 
 @pytest.mark.parametrize("bias", ["none", "all", "lora_only"])
 def test_bias_trains_the_biases_it_names(tiny_base, bias):
+    if bias == "lora_only" and Version(peft.__version__) < Version("0.19"):
+        pytest.skip("peft 0.18 would lose these biases, and is refused")
     _, found, _, plain = applied(tiny_base, "lora", bias=bias)
     trained = {name for name in found.names if name.endswith("bias")}
     everywhere = {name for name in plain if name.endswith("bias")}
