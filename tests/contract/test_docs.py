@@ -68,7 +68,7 @@ def place(tmp_path_factory, assets_cache):
     return folder
 
 
-@pytest.mark.parametrize("words", _commands())
+@pytest.mark.parametrize("words", list(_commands()))
 def test_every_command_in_the_documents_runs(words, place, assets_cache, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setenv("LORABERT_CACHE", str(assets_cache))

@@ -58,7 +58,8 @@ def replicate(argv: list[str]) -> None:
 _TRAINERS_DEFAULT = 5e-5
 _WHAT_IT_COSTS = (
     "The learning rate is the Trainer's default, 5e-05, as in the course. It is meant for full fine-tuning and is too low for "
-    "LoRA: on the quickstart's data it ends WHAT_IT_COSTS. Try --train.learning_rate 1e-3."
+    "LoRA: on the quickstart's data and base it reached 77.0% test accuracy where 1e-3 reached 80.9% and TF-IDF + logistic "
+    "regression 75.3% (docs/LOG.md). Try --train.learning_rate 1e-3."
 )
 
 
