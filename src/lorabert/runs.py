@@ -95,7 +95,10 @@ class RunFolder:
                     expected="a new or empty folder, so that no earlier run is overwritten",
                     fix="Name another --out, or add --resume to go on with the run that lies there",
                 )
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError:
+                raise InputError(f"The folder {path} cannot be made", fix="Name another with --out") from None
             write_atomically(path / "config.yaml", config.dump(settings).encode())
             folder = cls(path, {})
             folder.update(

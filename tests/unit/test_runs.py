@@ -264,3 +264,9 @@ def test_a_file_system_that_refuses_is_an_input_error_for_root_too(monkeypatch):
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(InputError, match="read-only"):
         RunFolder.create(Path("run"), SETTINGS)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system in which no folder can be made")
+def test_a_folder_that_cannot_be_made_is_refused():
+    with pytest.raises(InputError, match=r"/proc/nowhere/run cannot be made.*--out"):
+        runs.RunFolder.create(Path("/proc/nowhere/run"), RunConfig().resolved())

@@ -37,12 +37,13 @@ class Output:
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for people; numbers stand to the right."""
-        drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
+        drawn = Table(header_style="bold", box=SIMPLE_HEAD)
         for index, name in enumerate(header):
             numeric = bool(rows) and all(isinstance(row[index], (int, float)) or _looks_numeric(row[index]) for row in rows)
             drawn.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
         for row in rows:
             drawn.add_row(*(str(cell) for cell in row))
+        self.console.print(title, style="bold", markup=False)
         self.console.print(drawn, soft_wrap=False)
 
     def result(self, document: Any) -> None:
