@@ -117,6 +117,8 @@ def _advice(document: dict[str, Any]) -> str:
     verdict = f"{document['method']} is {difference:+.1f} points of accuracy from the best cheap baseline ({name})."
     if difference > 0:
         return verdict
+    if scores["accuracy"]["value"] == 1:
+        return f"{verdict} These texts need no adapter: the baseline makes no mistake."
     return f"{verdict} It is not worth its cost yet: try a higher --train.learning_rate (now {rate:g}) or more epochs."
 
 
