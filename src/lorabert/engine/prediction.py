@@ -32,6 +32,8 @@ class Prediction:
 def predict(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
             desc: str = "Predicting") -> np.ndarray:  # fmt: skip
     """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in."""
+    if not len(split):
+        return np.empty((0, model.config.num_labels), np.float32)
     return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
 
 
