@@ -1,4 +1,4 @@
-"""The command line: `lorabert VERB ...`, one function a verb, each imported only when it is called."""
+"""The command line: `lorabert VERB ...`, one module a verb, each imported only when it is called."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _run(verb: str, argv: list[str]) -> int:
             raise InputError(
                 "No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`"
             )
-        getattr(import_module("lorabert.cli.verbs"), verb)(argv)
+        import_module(f"lorabert.cli.verbs.{verb}").main(argv)
     except InputError as error:
         return _failed(str(error), 2, argv)
     except KeyboardInterrupt as interruption:

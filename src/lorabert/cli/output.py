@@ -14,6 +14,10 @@ from rich.table import Table
 
 from lorabert.studies.reporting import percent
 
+JSON = "One JSON document on stdout, everything else on stderr."
+
+BASE = "Where the base lies, when not where the adapter says: an asset, a hub id or a folder with the same weights."
+
 _WIDTH_OF_FILES = 120
 
 

@@ -1,0 +1,1 @@
+"""One module a verb, each with a `main` that parses, calls and shows."""

@@ -1,0 +1,57 @@
+"""`lorabert doctor`: this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lorabert import config
+from lorabert.cli.output import JSON, output
+from lorabert.config import options_parser, parse
+from lorabert.hardware import Placement
+from lorabert.models.families import FAMILIES
+
+
+def main(argv: list[str]) -> None:
+    """Show versions, device, precision and attention path with the reason, and whether hub and cache can be reached."""
+    parser = options_parser(
+        "lorabert doctor", "What this machine has, what a run would use on it and why, and what can be reached."
+    )
+    parser.add_argument("--json", action="store_true", help=JSON)
+    arguments = parse(parser, argv)
+    from lorabert import hardware
+    from lorabert.data import assets, hub
+
+    placement = hardware.place(config.TrainConfig())
+    reason = hub.why_unreachable("bert-base-uncased")
+    document = {
+        "versions": hardware.package_versions(),
+        "hardware": hardware.describe(),
+        "device": placement.device,
+        "precision": placement.precision,
+        "precision_reason": placement.reason,
+        **_engine(placement),
+        "hub": {"endpoint": hub.endpoint(), "reachable": reason is None, "reason": reason or "it answers"},
+        "cache": {"folder": str(assets.cache_folder()), "writable": _writable(assets.cache_folder())},
+    }
+    with output(as_json=arguments.json) as out:
+        for section in ("versions", "hardware", "hub", "cache"):
+            out.table(section.capitalize(), ["", ""], [[key, str(value)] for key, value in document[section].items()])  # type: ignore[attr-defined]
+        out.say(f"A run would use {placement.device} in {placement.precision}: {placement.reason}.")
+        out.say(f"Engine: {document['engine']}, attention: {document['attention']} ({document['engine_reason']}).")
+        if reason:
+            out.say(f"{hub.NO_HUB}.")
+        out.result(document)
+
+
+def _engine(placement: Placement) -> dict[str, str]:
+    """The engine and the attention path that `auto` takes on this machine, and why."""
+    if placement.device != "cpu":
+        return {"engine": "reference", "attention": "sdpa", "engine_reason": "the fast engine has not run on GPUs yet"}
+    known = ", ".join(name for name, family in FAMILIES.items() if family.parts)
+    return {"engine": "fast", "attention": "packed", "engine_reason": f"for {known}; other families take the reference engine"}
+
+
+def _writable(folder: Path) -> bool:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return os.access(there, os.W_OK)

@@ -1,0 +1,40 @@
+"""`lorabert evaluate`: verify and measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorabert.cli.output import BASE, JSON, confusion_table, metrics_table, output, per_class_table
+from lorabert.config import options_parser, parse
+
+
+def main(argv: list[str]) -> None:
+    """Verify an adapter and measure it."""
+    parser = options_parser(
+        "lorabert evaluate",
+        "Verify an adapter (files, base, answers) and measure it on a split of its own data, or on a file of labelled texts.",
+    )
+    parser.add_argument("target", nargs="?", default=None, help="Run or adapter folder; the newest finished run when left out.")
+    parser.add_argument("--data", type=str, default=None, help="CSV, TSV, JSONL or Parquet file with the adapter's labels.")
+    parser.add_argument("--split", choices=["train", "validation", "test"], default="test", help="Split of the recorded data.")
+    parser.add_argument("--base", type=str, default=None, help=BASE)
+    parser.add_argument("--json", action="store_true", help=JSON)
+    arguments = parse(parser, argv)
+    from lorabert.studies import experiment
+
+    with output(as_json=arguments.json) as out:
+        document = experiment.evaluate(
+            Path(arguments.target) if arguments.target else None,
+            data_file=Path(arguments.data) if arguments.data else None,
+            split=arguments.split,
+            base_name=arguments.base,
+            say=out.say,
+        )
+        metrics_table(
+            out,
+            f"{document['data']}: {document['n']:,} examples, points [95% interval]",
+            {"adapter": document["metrics"]},
+        )
+        per_class_table(out, document["per_class"])
+        confusion_table(out, document["labels"], document["confusion"])
+        out.result(document)
