@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 
-from lorabert import __version__
+from lorabert import __version__, processes
 from lorabert.errors import InputError
 
 VERBS = {
@@ -20,6 +23,7 @@ VERBS = {
     "doctor": "what this machine has, what a run would use, and why",
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_FOR_MANY_PROCESSES = ("replicate", "train")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +53,12 @@ def _run(verb: str, argv: list[str]) -> int:
             raise InputError(
                 "No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`"
             )
-        import_module(f"lorabert.cli.verbs.{verb}").main(argv)
+        if processes.count() > 1 and verb not in _FOR_MANY_PROCESSES:
+            raise InputError(
+                f"`lorabert {verb}` runs as one process", got=f"{processes.count()}", fix="Start it without a launcher"
+            )
+        with _first_alone_prints():
+            import_module(f"lorabert.cli.verbs.{verb}").main(argv)
     except InputError as error:
         return _failed(str(error), 2, argv)
     except KeyboardInterrupt as interruption:
@@ -59,12 +68,27 @@ def _run(verb: str, argv: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception:
-        traceback.print_exc()
-        return _failed("This is a bug in lorabert, not in your input. Please report it with the lines above.", 1, argv)
+        message = "This is a bug in lorabert, not in your input. Please report it with the lines above."
+        return _failed(message, 1, argv, lines=traceback.format_exc())
     return 0
 
 
-def _failed(message: str, code: int, argv: list[str]) -> int:
+@contextmanager
+def _first_alone_prints() -> Iterator[None]:
+    """Of several processes that train together, only the first one prints; but see `_failed`."""
+    if processes.rank() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
+        yield
+
+
+def _failed(message: str, code: int, argv: list[str], *, lines: str = "") -> int:
+    if processes.count() > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from the launcher, when another process has ended before this one
+        if processes.said_already():
+            return code
+    print(lines, end="", file=sys.stderr)
     print(f"lorabert: {message}", file=sys.stderr)
     if "--json" in argv:
         print(json.dumps({"error": message, "exit": code}))

@@ -49,6 +49,11 @@ def plan(lengths: np.ndarray, *, batch_size: int, num_epochs: int, seed: int, gr
     return BatchPlan(epochs)
 
 
+def share(rows: np.ndarray, lengths: np.ndarray, rank: int, size: int) -> np.ndarray:
+    """The rows of a batch that process `rank` of `size` takes: every size-th by length, so that all have like many tokens."""
+    return rows[np.argsort(-lengths[rows], kind="stable")][rank::size]
+
+
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Batches of rows of like length, longest first: for prediction, where the order changes no answer."""
     order = np.argsort(-lengths, kind="stable")

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lorabert import hardware, runs
-from lorabert.config import RunConfig, from_dict
+from lorabert import hardware, processes, runs
+from lorabert.config import RunConfig, TrainConfig, from_dict
 from lorabert.data import batching, encoding, sources
 from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import Encoded
@@ -27,7 +27,7 @@ from lorabert.hardware import Placement
 from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
-from lorabert.runs import Fit, RunFolder
+from lorabert.runs import Fit, Log, RunFolder
 from lorabert.shipping import adapters
 from lorabert.studies import reporting
 
@@ -52,6 +52,24 @@ class Prepared:
     trainable: Trainable
     seconds: dict[str, float]
 
+    def plan(self) -> BatchPlan:
+        """The batches of every epoch; the rows of each are those of all processes together."""
+        settings = self.settings.train
+        return batching.plan(
+            self.encoded.train.lengths,
+            batch_size=settings.per_device_train_batch_size * processes.count(),
+            num_epochs=settings.num_train_epochs,
+            seed=settings.seed,
+            group_by_length=settings.train_sampling_strategy == "group_by_length",
+        )
+
+    def fit(self, engine: Any, *, checkpoints: Path, resume: bool, log: Log) -> Fit:
+        """Train the model with an engine: `engine.training` or `engine.reference`."""
+        return engine.fit(
+            self.model, self.encoded.train, self.encoded.validation, self.plan(), self.settings.train, self.placement,
+            pad_id=self.tokenizer.pad_token_id, checkpoints=checkpoints, resume=resume, log=log,
+        )  # fmt: skip
+
 
 def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print) -> dict[str, Any]:
     """Make one run and return its record, with `run` and `adapter`, the folders.
@@ -72,8 +90,28 @@ def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False,
     if isinstance(begun, dict):
         return begun
     with begun.told_how_it_ended():
-        fit, engine, reason = _fit(begun, resume=resume, say=say)
+        with processes.joined(begun.ready.placement.device):
+            fit, engine, reason = _fit(begun, resume=resume, say=say)
         return begun.finish(fit, engine, reason)
+
+
+def follow(settings: RunConfig, *, resume: bool) -> None:
+    """Do another process's share of the run that the first one makes with `train`: its rows of every batch, and no more.
+
+    Raises:
+        InputError: as `train`; the first process's run folder is not seen from here.
+    """
+    from lorabert.engine import training
+
+    folder = processes.hear("run")
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise InputError("All processes of a run need its folder", got=f"no {folder} where process {processes.rank()} runs",
+                         fix="Name with --out a folder that all machines share")  # fmt: skip
+    ready = _prepare(settings, lambda _: None, None)
+    with processes.joined(ready.placement.device):
+        ready.fit(training, checkpoints=Path(folder) / "checkpoints", resume=resume, log=lambda _: None)
 
 
 def begin(
@@ -97,8 +135,10 @@ def begin(
     if run.record["status"] == "done":
         adapters.verify(run.adapter)
         say(f"This run is done already: {run.path}")
+        processes.tell("run", "")
         return _outcome(run)
     say(f"Run folder: {run.path}")
+    processes.tell("run", str(run.path.resolve()))
     begun = Begun(prepared, run)
     with begun.told_how_it_ended():
         begun.baselines()
@@ -123,17 +163,6 @@ class Begun:
         self.run.update(baselines=_cheap_baselines(self.ready) if self.ready.settings.train.baselines else {})
         self.clock.lap("baselines")
 
-    def plan(self) -> BatchPlan:
-        """The batches of every epoch."""
-        settings = self.ready.settings.train
-        return batching.plan(
-            self.ready.encoded.train.lengths,
-            batch_size=settings.per_device_train_batch_size,
-            num_epochs=settings.num_train_epochs,
-            seed=settings.seed,
-            group_by_length=settings.train_sampling_strategy == "group_by_length",
-        )
-
     def finish(self, fit: Fit, engine: str, reason: str) -> dict[str, Any]:
         """Answer the validation and the test split, measure, save the adapter, and return the record."""
         ready, run, clock = self.ready, self.run, self.clock
@@ -157,7 +186,7 @@ class Begun:
 
         ready, run = self.ready, self.run
         return training.Job(
-            ready.model, ready.encoded.train, ready.encoded.validation, self.plan(), ready.settings.train, ready.placement,
+            ready.model, ready.encoded.train, ready.encoded.validation, ready.plan(), ready.settings.train, ready.placement,
             checkpoints=run.checkpoints, resume=resume, log=run.log, name=name,
         )  # fmt: skip
 
@@ -170,7 +199,7 @@ class Begun:
         except BaseException as error:
             self.note(error)
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted(self.run.path) from None
+                raise Interrupted(self.run.path, str(error)) from None
             raise
 
     def note(self, error: BaseException) -> None:
@@ -197,6 +226,7 @@ def _prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) ->
     bases.check_fit(tokenizer, loaded.model, settings.model.max_length)
     model = methods.apply(loaded, settings.train.method, settings.lora)
     trainable = methods.trainable(model, loaded)
+    _check_processes(model, settings.train, placement, say)
     clock.lap("model")
     say(reporting.new_tensors_line(loaded.new_tensors, settings.train.method))
     say(str(trainable))
@@ -204,6 +234,29 @@ def _prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) ->
     say(reporting.truncation_line(encoded, settings.model.max_length))
     clock.lap("tokenise")
     return Prepared(settings, placement, splits, base, loaded, parameters, tokenizer, encoded, model, trainable, clock.seconds)
+
+
+def _check_processes(model: Any, settings: TrainConfig, placement: Placement, say: Say) -> None:
+    """Say what several processes do, and refuse those that the reference engine would have to train.
+
+    Raises:
+        InputError: the reference engine was asked for, or nothing else is proven on this device or knows this model.
+    """
+    from lorabert.engine import packed, training
+
+    if processes.count() == 1:
+        return
+    try:
+        if settings.engine == "reference":
+            raise Unsupported("The reference engine was asked for")
+        if settings.engine == "auto":
+            training.refuse_unproven(placement)
+        packed.adapter_in(model)
+    except Unsupported as unknown:
+        raise InputError("Only the fast engine trains in several processes", got=unknown.why,
+                         fix="Start it as one process, or see docs/engine.md for what the fast engine knows") from None  # fmt: skip
+    each = settings.per_device_train_batch_size
+    say(f"Processes: {processes.count()}, with {each} examples each in a batch of {each * processes.count()}")
 
 
 def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
@@ -214,23 +267,20 @@ def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
     """
     from lorabert.engine import reference, training
 
-    ready, run, plan = begun.ready, begun.run, begun.plan()
-    settings, split = ready.settings.train, ready.encoded.train
-    with_all: dict[str, Any] = {
-        "pad_id": ready.tokenizer.pad_token_id, "checkpoints": run.checkpoints, "resume": resume, "log": run.log,
-    }  # fmt: skip
-    reason = "asked for"
-    if settings.engine != "reference":
+    ready, run = begun.ready, begun.run
+    asked, reason = ready.settings.train.engine, "asked for"
+    if asked != "reference":
         try:
-            fit = training.fit(ready.model, split, ready.encoded.validation, plan, settings, ready.placement, **with_all)
-            return fit, "fast", reason if settings.engine == "fast" else "it knows this architecture and method"
+            if asked == "auto":
+                training.refuse_unproven(ready.placement)
+            fit = ready.fit(training, checkpoints=run.checkpoints, resume=resume, log=run.log)
+            return fit, "fast", reason if asked == "fast" else "it knows this architecture and method"
         except Unsupported as unknown:
-            if settings.engine == "fast":
+            if asked == "fast" or processes.count() > 1:
                 raise
             reason = unknown.why
             say(f"Engine: reference (Hugging Face Trainer + PEFT). {reason}.")
-    fit = reference.fit(ready.model, split, ready.encoded.validation, plan, settings, ready.placement, **with_all)
-    return fit, "reference", reason
+    return ready.fit(reference, checkpoints=run.checkpoints, resume=resume, log=run.log), "reference", reason
 
 
 def _answers(ready: Prepared) -> dict[str, np.ndarray]:
@@ -261,6 +311,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "device": ready.placement.device,
         "precision": ready.placement.precision,
         "precision_reason": ready.placement.reason,
+        "world_size": processes.count(),
         "trainable": dataclasses.asdict(ready.trainable),
         "versions": hardware.package_versions(),
         "hardware": hardware.describe(),
@@ -309,12 +360,14 @@ def _cheap_baselines(ready: Prepared) -> dict[str, Any]:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped by the user; its folder holds what was saved."""
+    """A run was stopped from outside; its folder holds what was saved."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, why: str = "") -> None:
         saved = sorted(path.glob("checkpoints/checkpoint-*/complete"))
         kept = f"{len(saved)} checkpoint{'s' if len(saved) != 1 else ''} saved" if saved else "no checkpoint yet"
-        super().__init__(f"Interrupted: {path} keeps what was saved ({kept}). The same command with --resume goes on from there.")
+        super().__init__(
+            f"{why or 'Interrupted'}: {path} keeps what was saved ({kept}). The same command with --resume goes on from there."
+        )
 
 
 class _Clock:

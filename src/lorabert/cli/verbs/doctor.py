@@ -8,6 +8,7 @@ from pathlib import Path
 from lorabert import config
 from lorabert.cli.output import JSON, output
 from lorabert.config import options_parser, parse
+from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
 from lorabert.models.families import FAMILIES
 
@@ -46,8 +47,12 @@ def main(argv: list[str]) -> None:
 
 def _engine(placement: Placement) -> dict[str, str]:
     """The engine and the attention path that `auto` takes on this machine, and why."""
-    if placement.device != "cpu":
-        return {"engine": "reference", "attention": "sdpa", "engine_reason": "the fast engine has not run on GPUs yet"}
+    from lorabert.engine import training
+
+    try:
+        training.refuse_unproven(placement)
+    except Unsupported as unproven:
+        return {"engine": "reference", "attention": "sdpa", "engine_reason": unproven.why}
     known = ", ".join(name for name, family in FAMILIES.items() if family.parts)
     return {"engine": "fast", "attention": "packed", "engine_reason": f"for {known}; other families take the reference engine"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorabert import config
+from lorabert import config, processes
 from lorabert.cli.output import output
 from lorabert.cli.verbs.train import run_options, train
 from lorabert.config import options_parser, parse
@@ -22,7 +22,9 @@ def main(argv: list[str]) -> None:
     chosen = parse(parser, argv).preset
     reason = "as asked"
     if chosen is None:
-        chosen, reason = _reachable_preset()
+        chosen, reason = _reachable_preset() if processes.rank() == 0 else (processes.hear("preset"), "as the first process")
+        if processes.rank() == 0:
+            processes.tell("preset", chosen)
     arguments = parse(parser, ["--config", str(config.preset_path(chosen)), *argv])
     with output(as_json=arguments.json) as out:
         out.say(f"Preset: {chosen} ({reason})")

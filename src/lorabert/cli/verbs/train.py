@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from lorabert import config
+from lorabert import config, processes
 from lorabert.cli.output import JSON, metrics_table, output, per_class_table
 from lorabert.config import RunConfig, options_parser, parse
 
@@ -38,7 +38,12 @@ def train(settings: RunConfig, arguments: Any) -> None:
     """Make the run and show what came of it."""
     from lorabert.studies import experiment
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if processes.rank():
+        # What a follower was doing needs no farewell, and it may be waiting where Python sees no signal.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        experiment.follow(settings, resume=arguments.resume)
+        return
+    signal.signal(signal.SIGTERM, _stop)
     with output(as_json=arguments.json) as out:
         folder = Path(arguments.out) if arguments.out else None
         document = experiment.train(settings, out=folder, resume=arguments.resume, say=out.say)
@@ -48,6 +53,11 @@ def train(settings: RunConfig, arguments: Any) -> None:
         out.say(_advice(document))
         out.say(f"Adapter: {document['adapter']}")
         out.result(document)
+
+
+def _stop(number: int, frame: Any) -> None:  # noqa: ARG001
+    """End as on Ctrl-C; a launcher asks for it when another process has ended."""
+    raise KeyboardInterrupt("Stopped by the launcher, as another process has ended" if processes.count() > 1 else "")
 
 
 def _advice(document: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Checkpoints of the fast engine: safetensors and JSON, whole or absent.
 
     checkpoints/checkpoint-<step>/
-        tensors.safetensors   trained weights, AdamW's moments, the generator's state
+        tensors.safetensors   trained weights, AdamW's moments, the state of each process's generator
         progress.json         where the run stands
         complete              written last
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lorabert import processes
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, PackedBatch, join
 from lorabert.data.encoding import EncodedSplit
@@ -71,7 +72,8 @@ def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Itera
 
     Args:
         jobs: taken one by one as places become free; their models share the base's tensors (`models.bases.share`).
-        concurrent: how many train at once; by default as many as half of the free memory holds, at most eight.
+        concurrent: how many train at once; by default as many as half of the free memory holds, at most eight. Several
+            processes train one at a time.
 
     Yields:
         Each job that has ended, with what it cost, or with the error that ended it.
@@ -84,13 +86,25 @@ def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Itera
     if first is None:
         return
     with Display(one=concurrent == 1) as display:
-        team = _Team(first, concurrent or places(first), display)
+        team = _Team(first, 1 if processes.count() > 1 else concurrent or places(first), display)
         while True:
             for job in islice(waiting, team.places - len(team.streams)):
                 team.admit(job)
             if not team.streams:
                 return
             yield from team.step()
+
+
+def refuse_unproven(placement: Placement) -> None:
+    """Refuse a device on which nothing of this engine has been proven, for those who did not ask for it by name.
+
+    Raises:
+        Unsupported: the device is not the CPU.
+    """
+    if placement.device != "cpu":
+        raise Unsupported(
+            f"The fast engine has not been proven on {placement.device}; --train.engine fast asks for it all the same"
+        )
 
 
 class _Team:
@@ -146,7 +160,7 @@ class _Team:
         for (run, batch), loss in zip(batches.items(), losses, strict=True):
             run.took(float(loss.detach()))
             run.seconds += seconds * len(batch.ids) / len(joined.ids)
-        self.display.computed(len(joined.rows), len(batches))
+        self.display.computed(sum(run.examples for run in batches), len(batches))
 
     def _leave(self, run: Run) -> Job:
         del self.streams[run]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lorabert import processes
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan
 
@@ -51,6 +52,23 @@ class Optimising:
     def learning_rate(self) -> float:
         """The rate that the next step takes; with LoRA+ that of A."""
         return float(self.peak_rate * self.share_of_peak(self.taken))
+
+    def add_up(self, loss: float) -> float:
+        """Add up the gradients of all processes, and return the sum of their losses.
+
+        All travel in one vector, with a word on which parameters have a gradient anywhere: AdamW leaves the others alone.
+        """
+        if processes.count() == 1:
+            return loss
+        held = list(self.parameters.values())
+        words = torch.tensor([*(p.grad is not None for p in held), loss], dtype=torch.float32, device=held[0].device)
+        gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in held]
+        flat = processes.add_up(torch.cat([*gradients, words]))
+        *sums, words = flat.split([p.numel() for p in held] + [len(words)])
+        *owners, total = words.tolist()
+        for parameter, gradient, own in zip(held, sums, owners, strict=True):
+            parameter.grad = gradient.view_as(parameter) if own else None
+        return float(total)
 
     def step(self) -> None:
         """Clip, step, and forget the gradients."""

@@ -12,14 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lorabert import processes
 from lorabert.config import TrainConfig
-from lorabert.data.batching import BatchPlan, PackedBatch, pack
+from lorabert.data.batching import BatchPlan, PackedBatch, pack, share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed import PackedBase, adapter_in, logits
 from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.optimising import Optimising, steps_per_epoch
+from lorabert.errors import InputError
 from lorabert.files import disk_errors
 from lorabert.hardware import Placement
 from lorabert.runs import Log
@@ -64,16 +66,18 @@ class Run:
         optimising: its optimizer.
         progress: steps, epochs, best epoch.
         seconds: its share of the time spent.
+        examples: how many the batch holds that is being computed, with those that other processes compute.
     """
 
     def __init__(self, job: Job, base: PackedBase, display: Display) -> None:
         self.job, self.base, self.display = job, base, display
         self.adapter = adapter_in(job.model)
         self.optimising = Optimising(job.model, job.settings, job.plan)
-        self.generator = torch.Generator(base.device).manual_seed(job.settings.seed)
+        self.generator = torch.Generator(base.device).manual_seed(_dropout_seed(job.settings.seed, processes.rank()))
         self.progress = Progress()
         self.seconds = 0.0
-        self._in_step = 1
+        self.examples = 0
+        self._in_step, self._loss = 1, 0.0
         if job.resume:
             self._resume()
         display.begin(self.steps - self.progress.step, self.progress.step)
@@ -89,7 +93,15 @@ class Run:
         if found is None:
             return
         self.progress, tensors = found
-        self.generator.set_state(tensors.pop("generator"))
+        generators = tensors.pop("generators")
+        if len(generators) != processes.count():
+            raise InputError(
+                "A run goes on with as many processes as it began with",
+                got=f"{processes.count()} instead of {len(generators)}",
+                fix=f"Start it with torchrun --nproc_per_node {len(generators)}" if len(generators) > 1 else "Start it alone",
+            )
+        # A row of a matrix as it lies there crashes torch 2.13.
+        self.generator.set_state(generators[processes.rank()].clone())
         self.optimising.restore(tensors, self.progress.step)
 
     def batches(self) -> Iterator[PackedBatch]:
@@ -114,23 +126,33 @@ class Run:
         for number, group in enumerate(_groups(batches, size), 1):
             self._in_step = len(group)
             for rows in group:
-                yield pack(self.job.train, rows)
+                self.examples = len(rows)
+                own = share(rows, self.job.train.lengths, processes.rank(), processes.count())
+                if len(own):
+                    yield pack(self.job.train, own)
             self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
         self.progress.epochs += 1
         self._validate()
         if self.job.settings.save_strategy == "epoch":
-            tensors = {**self.optimising.tensors(), "generator": self.generator.get_state()}
-            saved.save(self.job.checkpoints, self.progress, tensors)
+            generators = processes.collect(self.generator.get_state())
+            if processes.rank() == 0:
+                saved.save(self.job.checkpoints, self.progress, {**self.optimising.tensors(), "generators": generators})
 
     def loss(self, answers: Tensor, batch: PackedBatch) -> Tensor:
-        """The batch's share of its step's loss: batches that share a step count alike, as in the Trainer."""
-        return F.cross_entropy(answers, torch.from_numpy(batch.labels).to(answers.device)) / self._in_step
+        """What these texts add to their step's loss, the mean over each batch's texts and then over the step's batches.
+
+        Batches that share a step count alike, as in the Trainer; a batch's texts may lie with several processes.
+        """
+        total = F.cross_entropy(answers, torch.from_numpy(batch.labels).to(answers.device), reduction="sum")
+        return total / (self.examples * self._in_step)
 
     def took(self, loss: float) -> None:
         """Note the loss of a batch whose gradients have been added."""
-        self.progress.loss_sum += loss
+        self._loss += loss
 
     def _step(self, epoch: float) -> None:
+        self.progress.loss_sum += self.optimising.add_up(self._loss)
+        self._loss = 0.0
         rate = self.optimising.learning_rate
         self.optimising.step()
         self.progress.step = self.optimising.taken
@@ -148,9 +170,7 @@ class Run:
 
     def _validate(self) -> None:
         """Measure the validation loss, and count the epochs since the last lower one."""
-        progress, split = self.progress, self.job.validation
-        answers = torch.from_numpy(logits(self._answers, split, batch_size=self.job.settings.per_device_eval_batch_size))
-        loss = float(F.cross_entropy(answers, torch.from_numpy(split.labels)))
+        progress, loss = self.progress, self._validation_loss()
         self.display.validation(self.job.name, progress.epochs, loss)
         self.job.log({"step": progress.step, "epoch": float(progress.epochs), "event": "validation", "loss": loss})
         if progress.best_loss is None or loss < progress.best_loss:
@@ -158,9 +178,24 @@ class Run:
         else:
             progress.waited += 1
 
+    def _validation_loss(self) -> float:
+        """Mean over the split, whose texts the processes share."""
+        split, total = self.job.validation, 0.0
+        rows = share(np.arange(len(split)), split.lengths, processes.rank(), processes.count())
+        if len(rows):
+            own = split.rows(rows)
+            answers = torch.from_numpy(logits(self._answers, own, batch_size=self.job.settings.per_device_eval_batch_size))
+            total = float(F.cross_entropy(answers, torch.from_numpy(own.labels), reduction="sum"))
+        return float(processes.add_up(torch.tensor(total, device=self.base.device))) / len(split)
+
     def _answers(self, batch: PackedBatch) -> Tensor:
         return self.base(batch, [self.adapter])[0]
 
 
 def _groups(batches: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     return (batches[start : start + size] for start in range(0, len(batches), size))
+
+
+def _dropout_seed(seed: int, rank: int) -> int:
+    """A seed for each process's masks; that of the first, or only one, is the run's."""
+    return int(np.random.SeedSequence([seed, rank]).generate_state(1)[0]) if rank else seed
