@@ -69,7 +69,7 @@ def with_dropout(folder):
 def not_added_up(folder):
     """The negative control: each process steps with its own gradients alone."""
     add_up, processes.add_up = processes.add_up, lambda tensor: tensor
-    events, weights, _ = variant("plain", folder / "control")
+    _, weights, _ = variant("plain", folder / "control")
     processes.add_up = add_up
     if processes.rank() == 0:
         save_file(weights, folder / "control.safetensors")

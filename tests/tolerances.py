@@ -14,5 +14,5 @@ FP32_GRADIENTS = 2e-5
 # transformers 4 reports its training losses rounded to four digits.
 FP32_LOSS_TRAJECTORY = 2e-5 if Version(transformers.__version__).major >= 5 else 7e-5
 FP32_FINAL_WEIGHTS = 5e-4
-# Our bf16 error against fp32, as a multiple of that of Transformers' own bf16 autocast.
-BF16_ERROR_RATIO = 2.0
+# Our error in bf16 or fp16 against fp32, as a multiple of that of Transformers' own autocast.
+HALF_ERROR_RATIO = 2.0

@@ -119,8 +119,12 @@ def describe() -> dict[str, Any]:
     }
 
 
-def peak_bytes() -> int:
-    """Highest resident memory of this process so far, in bytes; 0 where the system does not tell."""
+def peak_bytes(device: str = "cpu") -> int:
+    """Highest memory of this process so far, in bytes: resident, or allocated on the GPU; 0 where the system does not tell."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
     if sys.platform == "win32":
         return 0
     import resource
@@ -129,8 +133,12 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_bytes() -> int:
-    """Memory that new work can take, in bytes."""
+def available_bytes(device: str = "cpu") -> int:
+    """Memory that new work can take on a device, in bytes."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
     import psutil
 
     return int(psutil.virtual_memory().available)

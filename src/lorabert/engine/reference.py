@@ -74,14 +74,13 @@ def fit(
     seconds = time.perf_counter() - started
     epochs = trainer.state.epoch or 0.0
     batches = [batch for epoch in plan.epochs[: math.ceil(epochs)] for batch in epoch]
-    cuda = placement.device == "cuda"
     result = Fit(
         train_seconds=seconds,
         steps=trainer.state.global_step,
         epochs=epochs,
         tokens=int(sum(train.lengths[rows].sum() for rows in batches)),
         padding_share=padding_share(train.lengths, batches),
-        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_bytes(),
+        peak_bytes=peak_bytes(placement.device),
         attention=str(model.config._attn_implementation),
     )
     model.cpu().eval()

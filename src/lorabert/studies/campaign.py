@@ -106,6 +106,8 @@ class _Together:
 
     def _starts(self) -> Iterator[Any]:
         """What the engine trains next, prepared when a place is free."""
+        from lorabert.engine import training
+
         for out, job in self.jobs.items():
             try:
                 begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen)
@@ -117,6 +119,8 @@ class _Together:
             if isinstance(begun, dict):
                 self.outcomes[out] = begun
                 continue
+            if job.settings.train.engine == "auto":
+                training.refuse_unproven(begun.ready.placement)
             self.frozen = self.frozen or begun.ready.parameters
             self.begun[out] = begun
             yield begun.job(resume=True, name=out.name)

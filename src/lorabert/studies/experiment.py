@@ -254,7 +254,7 @@ def _check_processes(model: Any, settings: TrainConfig, placement: Placement, sa
         packed.adapter_in(model)
     except Unsupported as unknown:
         raise InputError("Only the fast engine trains in several processes", got=unknown.why,
-                         fix="Start it as one process, or see docs/engine.md for what the fast engine knows") from None  # fmt: skip
+                         fix="Start it as one process; docs/engine.md tells what the fast engine knows") from None  # fmt: skip
     each = settings.per_device_train_batch_size
     say(f"Processes: {processes.count()}, with {each} examples each in a batch of {each * processes.count()}")
 

@@ -125,10 +125,10 @@ class _AddNorm(torch.autograd.Function):
             total = u if mask is None else (u * mask.keep).mul_(mask.scale)
         else:
             total = residual + u if mask is None else torch.addcmul(residual, u, mask.keep, value=mask.scale)
-        y, mean, deviation = torch.native_layer_norm(total, weight.shape, weight, bias, eps)
+        y, mean, deviation = torch.native_layer_norm(_wide(total), weight.shape, weight, bias, eps)
         ctx.mask = mask
         ctx.save_for_backward(total, mean, deviation, weight, bias)
-        return y
+        return y.to(total.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -137,12 +137,18 @@ class _AddNorm(torch.autograd.Function):
         wanted = [needs_u or needs_residual, needs_weight, needs_bias]
         (g,) = gradients
         d_total, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-            g, total, weight.shape, mean, deviation, weight, bias, wanted
+            _wide(g), _wide(total), weight.shape, mean, deviation, weight, bias, wanted
         )
+        d_total = d_total if d_total is None else d_total.to(total.dtype)
         d_u = None
         if needs_u:
             d_u = d_total if ctx.mask is None else (d_total * ctx.mask.keep).mul_(ctx.mask.scale)
         return d_u, d_total if needs_residual else None, None, d_weight, d_bias, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    """As the layer norm takes it: a GPU's wants its input in the weights' type."""
+    return x.float() if x.is_cuda else x
 
 
 def dropout(x: Tensor, mask: Mask | None) -> Tensor:

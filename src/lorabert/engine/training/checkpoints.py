@@ -1,7 +1,7 @@
 """Checkpoints of the fast engine: safetensors and JSON, whole or absent.
 
     checkpoints/checkpoint-<step>/
-        tensors.safetensors   trained weights, AdamW's moments, the state of each process's generator
+        tensors.safetensors   trained weights, AdamW's moments, the loss scale of fp16, the state of each process's generator
         progress.json         where the run stands
         complete              written last
 
@@ -30,7 +30,8 @@ class Progress:
     """Where a run stands after a whole number of epochs.
 
     Attributes:
-        step: optimizer steps taken.
+        step: optimizer steps made.
+        skipped: those of them that fp16 could not take, as a gradient was not finite.
         epochs: passes made.
         loss_sum: training losses since the last report, summed.
         reported: the step of the last report.
@@ -40,6 +41,7 @@ class Progress:
     """
 
     step: int = 0
+    skipped: int = 0
     epochs: int = 0
     loss_sum: float = 0.0
     reported: int = 0

@@ -21,7 +21,8 @@ from lorabert.errors import Unsupported
 from lorabert.hardware import Placement, available_bytes, peak_bytes
 from lorabert.runs import Fit, Log
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DEVICES = ("cpu", "cuda")
 
 
 def fit(
@@ -114,9 +115,9 @@ class _Team:
         device, precision = first.placement.device, first.placement.precision
         if precision not in _DTYPES:
             raise Unsupported(f"The fast engine does not train in {precision}")
-        if device != "cpu":
-            raise Unsupported(f"The fast engine has not been proven on {device} yet")
-        self.first, self.places, self.display = first, places, display
+        if device not in _DEVICES:
+            raise Unsupported(f"The fast engine does not train on {device}")
+        self.first, self.places, self.display, self.device = first, places, display, device
         self.base = PackedBase(classifier_of(first.model.to(device)), _DTYPES[precision])
         self.streams: dict[Run, Iterator[PackedBatch]] = {}
         self.most = 0
@@ -130,6 +131,7 @@ class _Team:
         """
         if job is not self.first:
             _check_shared(job.model, self.first.model)
+        job.model.to(self.device)
         run = Run(job, self.base, self.display)
         self.streams[run] = run.batches()
         self.most = max(self.most, len(self.streams))
@@ -138,6 +140,7 @@ class _Team:
         """One forward and backward for every run's next batch; yields the runs that have none left, or failed."""
         batches: dict[Run, PackedBatch] = {}
         for run, stream in list(self.streams.items()):
+            self._bring_back()
             started = time.perf_counter()
             try:
                 batches[run] = next(stream)
@@ -148,14 +151,21 @@ class _Team:
             except Exception as error:
                 yield self._leave(run), error
         if batches:
+            self._bring_back()
             self._compute(batches)
+
+    def _bring_back(self) -> None:
+        """Take the base back to the GPU, if a run that was prepared or that ended has taken it along to the CPU."""
+        if self.base.embeddings.words.weight.device.type != self.device:
+            for run in self.streams:
+                run.job.model.to(self.device)
 
     def _compute(self, batches: dict[Run, PackedBatch]) -> None:
         started = time.perf_counter()
         joined = join(list(batches.values()))
         answers = self.base(joined, [run.adapter for run in batches], [run.generator for run in batches])
         losses = [run.loss(found, batch) for (run, batch), found in zip(batches.items(), answers, strict=True)]
-        torch.autograd.backward(losses)
+        torch.autograd.backward([run.optimising.scaler.scale(loss) for run, loss in zip(batches, losses, strict=True)])
         seconds = time.perf_counter() - started
         for (run, batch), loss in zip(batches.items(), losses, strict=True):
             run.took(float(loss.detach()))
@@ -164,18 +174,18 @@ class _Team:
 
     def _leave(self, run: Run) -> Job:
         del self.streams[run]
-        run.job.model.eval()
+        run.job.model.cpu().eval()
         return run.job
 
     def _cost(self, run: Run) -> Fit:
         epochs, lengths = run.job.plan.epochs[: run.progress.epochs], run.job.train.lengths
         return Fit(
             train_seconds=run.seconds,
-            steps=run.optimising.taken,
+            steps=run.optimising.steps,
             epochs=float(run.progress.epochs),
             tokens=int(sum(lengths[rows].sum() for epoch in epochs for rows in epoch)),
             padding_share=0.0,
-            peak_bytes=peak_bytes(),
+            peak_bytes=peak_bytes(self.device),
             attention="packed",
             together=self.most,
         )
@@ -205,4 +215,4 @@ def places(job: Job, most: int = 8) -> int:
     tokens = max(int(job.train.lengths[rows].sum()) for rows in job.plan.epochs[0])
     longest = int(job.train.lengths.max())
     width = 24 * config.hidden_size + 3 * config.num_attention_heads * longest
-    return max(1, min(most, available_bytes() // 2 // (4 * tokens * width * config.num_hidden_layers)))
+    return max(1, min(most, available_bytes(job.placement.device) // 2 // (4 * tokens * width * config.num_hidden_layers)))

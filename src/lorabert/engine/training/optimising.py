@@ -25,18 +25,30 @@ def steps_per_epoch(settings: TrainConfig, plan: BatchPlan) -> int:
 class Optimising:
     """AdamW over what a model trains, its schedule and its clipping.
 
+    With fp16 losses are scaled up before the backward, so that small gradients do not vanish, and gradients down before they
+    are clipped. A step whose gradients are not finite is skipped and the scale halved, as in `torch.amp.GradScaler`; it counts
+    as a step, but the schedule waits, as in the Trainer.
+
+    Args:
+        model: whose parameters are trained.
+        settings: the Trainer's words.
+        plan: the batches of every epoch.
+        scaling: whether losses are scaled.
+
     Attributes:
         parameters: what is trained, by name, in the model's order.
-        taken: optimizer steps taken so far.
+        steps: steps made so far.
+        skipped: those of them that were not taken.
+        scaler: of the losses; it does nothing without scaling.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainConfig, plan: BatchPlan) -> None:
+    def __init__(self, model: nn.Module, settings: TrainConfig, plan: BatchPlan, *, scaling: bool = False) -> None:
         from transformers import get_scheduler
 
         steps = steps_per_epoch(settings, plan) * len(plan.epochs)
         self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.max_norm, self.peak_rate = settings.max_grad_norm, settings.learning_rate or 0.0
-        self.taken = 0
+        self.steps = self.skipped = 0
         groups = _groups(model, self.parameters, settings.weight_decay, settings.loraplus_lr_ratio)
         self.adamw = torch.optim.AdamW(groups, lr=self.peak_rate, fused=True)
         schedule = get_scheduler(
@@ -45,13 +57,15 @@ class Optimising:
             num_warmup_steps=math.ceil(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup),
             num_training_steps=steps,
         )
-        # The rate depends on the number of steps alone, so there is no state to keep besides that number.
+        device = next(iter(self.parameters.values())).device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=scaling)
+        # The rate depends on the number of steps taken alone, so there is no state to keep besides that number.
         self.share_of_peak = schedule.lr_lambdas[0]
 
     @property
     def learning_rate(self) -> float:
         """The rate that the next step takes; with LoRA+ that of A."""
-        return float(self.peak_rate * self.share_of_peak(self.taken))
+        return float(self.peak_rate * self.share_of_peak(self.steps - self.skipped))
 
     def add_up(self, loss: float) -> float:
         """Add up the gradients of all processes, and return the sum of their losses.
@@ -72,25 +86,30 @@ class Optimising:
 
     def step(self) -> None:
         """Clip, step, and forget the gradients."""
+        self.scaler.unscale_(self.adamw)
         if self.max_norm > 0:
             nn.utils.clip_grad_norm_(self.parameters.values(), self.max_norm)
         for group in self.adamw.param_groups:
             group["lr"] = self.learning_rate * group["ratio"]
-        self.adamw.step()
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.adamw)
+        self.scaler.update()
         self.adamw.zero_grad(set_to_none=True)
-        self.taken += 1
+        self.steps += 1
+        self.skipped += self.scaler.get_scale() < scale
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights and AdamW's moments, by name, for a checkpoint."""
-        held: dict[str, Tensor] = {}
+        """The weights and AdamW's moments, by name, and the loss scale, for a checkpoint."""
+        state = self.scaler.state_dict()
+        held = {"scale": torch.tensor([state["scale"], state["_growth_tracker"]])} if state else {}
         for name, parameter in self.parameters.items():
             held[f"weight/{name}"] = parameter.detach()
             moments: dict[str, Any] = self.adamw.state.get(parameter, {})
             held |= {f"{key}/{name}": value for key, value in moments.items()}
         return held
 
-    def restore(self, held: dict[str, Tensor], taken: int) -> None:
-        """Take over what `tensors` gave after `taken` steps."""
+    def restore(self, held: dict[str, Tensor], steps: int, skipped: int) -> None:
+        """Take over what `tensors` gave after so many steps."""
         self.load_weights(held)
         keys = ("step", "exp_avg", "exp_avg_sq")
         for name, parameter in self.parameters.items():
@@ -100,7 +119,10 @@ class Optimising:
                     key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
                     for key, value in state.items()
                 }
-        self.taken = taken
+        if "scale" in held:
+            scale, growth = held["scale"].tolist()
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(growth)})
+        self.steps, self.skipped = steps, skipped
 
     def load_weights(self, held: dict[str, Tensor]) -> None:
         """Put the weights of a checkpoint into the model."""

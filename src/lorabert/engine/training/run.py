@@ -72,7 +72,7 @@ class Run:
     def __init__(self, job: Job, base: PackedBase, display: Display) -> None:
         self.job, self.base, self.display = job, base, display
         self.adapter = adapter_in(job.model)
-        self.optimising = Optimising(job.model, job.settings, job.plan)
+        self.optimising = Optimising(job.model, job.settings, job.plan, scaling=job.placement.precision == "fp16")
         self.generator = torch.Generator(base.device).manual_seed(_dropout_seed(job.settings.seed, processes.rank()))
         self.progress = Progress()
         self.seconds = 0.0
@@ -102,7 +102,7 @@ class Run:
             )
         # A row of a matrix as it lies there crashes torch 2.13.
         self.generator.set_state(generators[processes.rank()].clone())
-        self.optimising.restore(tensors, self.progress.step)
+        self.optimising.restore(tensors, self.progress.step, self.progress.skipped)
 
     def batches(self) -> Iterator[PackedBatch]:
         """Every batch that is left; between two of them the caller adds the first one's gradients and calls `took`.
@@ -155,7 +155,7 @@ class Run:
         self._loss = 0.0
         rate = self.optimising.learning_rate
         self.optimising.step()
-        self.progress.step = self.optimising.taken
+        self.progress.step, self.progress.skipped = self.optimising.steps, self.optimising.skipped
         self.display.step()
         if self.progress.step % self.job.settings.logging_steps == 0:
             self._report(epoch, rate)
