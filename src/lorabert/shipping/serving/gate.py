@@ -30,6 +30,10 @@ _LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 log = logging.getLogger(__name__)
 
 
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
 class Gate:
     """An ASGI middleware.
 
@@ -65,8 +69,10 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
         try:
             self._check(scope)
-            body = await self._body(scope, receive)
+            body = await self._body(receive)
             await self._answered(scope, body, receive, send, access)
+        except ClientLeft:
+            access.status = _CLIENT_LEFT
         except Problem as problem:
             await problem.response()(scope, receive, send)
         except Exception:
@@ -111,11 +117,12 @@ class Gate:
         foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         return self._settings.loopback and host in _LOOPBACK_NAMES and not proxied and not foreign
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, receive: Receive) -> bytes:
         """The whole body.
 
         Raises:
-            Problem: 408 it came too slowly, 413 it is too large, 499 the client left.
+            Problem: 408 it came too slowly, 413 it is too large.
+            ClientLeft: before it was whole.
         """
         try:
             return await asyncio.wait_for(self._read(receive), self._settings.timeout_seconds)
@@ -128,7 +135,7 @@ class Gate:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise asyncio.CancelledError
+                raise ClientLeft
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._settings.max_body_bytes:
@@ -155,12 +162,8 @@ class Gate:
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and access.status is None:
-                access.status = _CLIENT_LEFT
-                work.cancel()
+                raise ClientLeft
             await work
-        except asyncio.CancelledError:
-            if access.status != _CLIENT_LEFT:
-                raise
         finally:
             work.cancel()
             left.cancel()

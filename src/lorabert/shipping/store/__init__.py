@@ -25,5 +25,6 @@ the next. Writers take turns by a lock that the operating system frees with thei
 from lorabert.shipping.store.entries import Entry, Slot
 from lorabert.shipping.store.keeping import Check, Removal, Store, default_root
 from lorabert.shipping.store.names import is_reference
+from lorabert.shipping.store.objects import size_of
 
-__all__ = ["Check", "Entry", "Removal", "Slot", "Store", "default_root", "is_reference"]
+__all__ = ["Check", "Entry", "Removal", "Slot", "Store", "default_root", "is_reference", "size_of"]

@@ -6,6 +6,7 @@ therefore nobody's work in progress, and is cleared without asking how old it is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -49,7 +50,7 @@ class Ground:
             self._recognise()
             yield
         except OSError as error:
-            raise InputError(f"The store {self.root} cannot be read", got=f"{error.strerror}: {error.filename}") from None
+            raise InputError(f"The store '{self.root}' cannot be read", got=f"{error.strerror}: {error.filename}") from None
 
     @contextmanager
     def writing(self, *, make: bool = False) -> Iterator[Path]:
@@ -61,22 +62,33 @@ class Ground:
         Raises:
             InputError: the folder is no store, cannot be written, or is held by another writer for too long.
         """
-        import filelock
-
         with disk_errors(self.root, _FIX):
             if make and not self.exists():
                 self._make()
             self._recognise()
-            try:
-                # A soft lock would outlive a kill.
-                with filelock.FileLock(self.root / _LOCK, timeout=_WAIT_SECONDS, fallback_to_soft=False):
-                    yield from self._workplace()
-            except filelock.Timeout:
-                raise InputError(f"Another process has been writing to the store {self.root} for {_WAIT_SECONDS} s",
-                                 fix="Wait for it, or end it, and give the same command again") from None  # fmt: skip
-            except NotImplementedError:
-                raise InputError(f"The file system of {self.root} has no file locks",
-                                 fix="Keep the store on another, and copy it there") from None  # fmt: skip
+            with self._alone():
+                yield from self._workplace()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock; the system frees it when this process ends, however it ends."""
+        import filelock
+
+        lock = filelock.FileLock(self.root / _LOCK, timeout=_WAIT_SECONDS)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise InputError(f"Another process has been writing to the store '{self.root}' for {_WAIT_SECONDS} s",
+                             fix="Wait for it, or end it, and give the same command again") from None  # fmt: skip
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            raise InputError(f"The file system of {self.root} has no file locks",
+                             fix="Keep the store on another, and copy it there") from None  # fmt: skip
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _workplace(self) -> Iterator[Path]:
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -105,7 +117,7 @@ class Ground:
             version = json.loads((self.root / MARK).read_bytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
             got = f"a folder without {MARK}" if self.root.is_dir() else "a file" if self.root.exists() else "no such folder"
-            raise InputError(f"{self.root} is not a store", got=got,
+            raise InputError(f"There is no store at '{self.root}'", got=got,
                              fix="`lorabert store add RUN --name NAME` makes one; "
                              "--store or LORABERT_STORE names another") from None  # fmt: skip
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -115,7 +127,7 @@ class Ground:
             raise InputError(f"{self.root / MARK} was changed: it gives no schema_version",
                              fix=f"Write {whole} into it, then `lorabert store verify`")  # fmt: skip
         if version > SCHEMA_VERSION:
-            raise InputError(f"The store {self.root} was written by a newer lorabert", fix="Update this one")
+            raise InputError(f"The store '{self.root}' was written by a newer lorabert", fix="Update this one")
 
 
 def move(source: Path, place: Path) -> bool:

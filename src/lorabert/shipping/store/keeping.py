@@ -84,6 +84,17 @@ class Store:
         """
         return [slot.entry for slot in self.slots() if slot.entry]
 
+    def versions(self, name: str) -> list[Slot]:
+        """The versions of a name that were not removed, damaged ones too, at least one, in order.
+
+        Raises:
+            InputError: there is none.
+        """
+        there = [slot for slot in self.slots(name) if slot.removed is None]
+        if not there:
+            raise self._unknown(names.parse(name))
+        return there
+
     def resolve(self, reference: str) -> Entry:
         """The version that `emotion` (the newest), `emotion@2` or `emotion@sha256:1f3a09c2` stands for.
 
@@ -130,7 +141,7 @@ class Store:
         """
         asked = names.parse(reference)
         with self._ground.writing() as beside:
-            slots = self._there(asked) if asked.is_whole_name else [self._slot(asked)]
+            slots = self.versions(asked.name) if asked.is_whole_name else [self._slot(asked)]
             for slot in slots:
                 entries.write_removal(self._ground.names / slot.name / str(slot.version))
             return Removal([slot.reference for slot in slots], self._collect(beside))
@@ -166,7 +177,7 @@ class Store:
         Raises:
             InputError: there is none.
         """
-        there = self._there(asked)
+        there = self.versions(asked.name)
         if asked.version is not None:
             there = [slot for slot in there if slot.version == asked.version]
         elif asked.sha256 is not None:
@@ -174,17 +185,6 @@ class Store:
         if not there:
             raise self._unknown(asked)
         return there[-1]
-
-    def _there(self, asked: Reference) -> list[Slot]:
-        """The versions of a name that were not removed, at least one, in order.
-
-        Raises:
-            InputError: there is none.
-        """
-        there = [slot for slot in self.slots(asked.name) if slot.removed is None]
-        if not there:
-            raise self._unknown(asked)
-        return there
 
     def _unknown(self, asked: Reference) -> InputError:
         """What to say of a version that is not there: when it was removed, which others there are, or the nearest name."""
@@ -200,7 +200,7 @@ class Store:
         fix = "" if there else "`lorabert store list` shows what there is"
         fix = f"Did you mean '{near[0]}'? {fix}" if near and not there else fix
         return InputError(
-            f"The store {self.root} has no '{asked}'",
+            f"The store '{self.root}' has no '{asked}'",
             got=f"{removed[-1].reference}, which was removed {removed[-1].removed}" if removed and not asked.sha256 else "",
             expected=expected,
             fix=fix,

@@ -66,6 +66,6 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def size(manifest: dict[str, Any]) -> int:
+def size_of(manifest: dict[str, Any]) -> int:
     """Bytes of the files that a manifest names."""
     return sum(entry["bytes"] for entry in manifest["files"].values())
