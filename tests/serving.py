@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,42 @@ def save_kinds(folder: Path, base_folder: Path) -> dict[str, Path]:
     }
 
 
+class Held:
+    """A model whose forwards wait; `busy` is set when the first has begun."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.go, self.busy, self._answer = threading.Event(), threading.Event(), scheduler._answer
+        scheduler._answer = self
+
+    def __call__(self, requests: Any) -> Any:
+        self.busy.set()
+        assert self.go.wait(60)
+        return self._answer(requests)
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+
+    async def until_busy(self) -> None:
+        assert await anyio.to_thread.run_sync(self.busy.wait, 60)
+
+
 class Client(httpx.AsyncClient):
     """An HTTP client of a server; `service` is the one behind it, where it runs in this process."""
 
     service: Any = None
+
+    def of(self, address: str) -> Client:
+        """Another client, at another address, of the same server."""
+        other = Client(transport=httpx.ASGITransport(self._transport.app, client=(address, 1)), base_url=self.base_url)
+        other.service = self.service
+        return other
+
+    def hold(self) -> Held:
+        """Keep the model from answering until it is let go."""
+        return Held(self.service.scheduler)
 
     async def classify(self, model: str, given: object, **options: Any) -> httpx.Response:
         return await self.post("/classify", json={"model": model, "input": given}, **options)

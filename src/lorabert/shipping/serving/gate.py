@@ -165,8 +165,9 @@ class Gate:
                 raise ClientLeft
             await work
         finally:
-            work.cancel()
             left.cancel()
+            work.cancel()
+            await asyncio.wait({work})  # it gives back its place in the queue
 
     def _count(self, scope: Scope, access: Access, seconds: float) -> None:
         if scope["path"] == "/classify":

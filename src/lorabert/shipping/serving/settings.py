@@ -26,7 +26,7 @@ class Settings:
     environment, which other users of the machine cannot list."""
     allow_folders: bool = False
     """Let POST /v1/models load adapters from folders of this machine, not from stores alone."""
-    adapter_mebibytes: int = 1024
+    adapter_mebibytes: float = 1024
     """Memory for adapters; beyond it the one that was not asked for longest makes room, and is read again when asked for."""
     batch_tokens: int = 4096
     """Most tokens in one forward; a single longer text still goes through."""
@@ -70,6 +70,7 @@ class Settings:
             (token is None or (len(token) >= 8 and token.isascii() and token.isprintable() and " " not in token),
              "the token", "at least 8 printable ASCII characters without a space"),
             (0 <= self.port < 65536, f"port {self.port}", "from 0 to 65535"),
+            (self.adapter_mebibytes > 0, f"adapter_mebibytes {self.adapter_mebibytes}", "above 0"),
             (self.timeout_seconds > 0, f"timeout_seconds {self.timeout_seconds}", "above 0"),
             (self.max_queue >= 2 * self.max_texts, f"max_queue {self.max_queue}", "at least twice max_texts"),
             *((getattr(self, name) >= 1, f"{name} {getattr(self, name)}", "at least 1") for name in _COUNTS),
@@ -80,4 +81,4 @@ class Settings:
         return dataclasses.replace(self, token=token)
 
 
-_COUNTS = ("adapter_mebibytes", "batch_tokens", "max_texts", "max_characters", "max_body_bytes", "max_requests", "replicas")
+_COUNTS = ("batch_tokens", "max_texts", "max_characters", "max_body_bytes", "max_requests", "replicas")

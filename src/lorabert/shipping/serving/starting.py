@@ -114,7 +114,7 @@ def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
     metrics = Metrics()
     model, read, answer = engine_of(base)
     catalogue = Catalogue(targets.stores, targets.folders)
-    registry = Registry(catalogue, Loader(base, model, read), settings.adapter_mebibytes * MEBIBYTE, metrics)
+    registry = Registry(catalogue, Loader(base, model, read), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
     return Service(settings, registry, Scheduler(answer, settings.batch_tokens, metrics), metrics)
 
 
