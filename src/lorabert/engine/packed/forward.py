@@ -183,14 +183,25 @@ class _HeadLayer:
 
 
 @torch.inference_mode()
-def logits(classifier: Callable[[PackedBatch], Tensor], split: EncodedSplit, *, batch_size: int) -> np.ndarray:
+def logits(
+    classifier: Callable[[PackedBatch], Tensor],
+    split: EncodedSplit,
+    *,
+    batch_size: int,
+    done: Callable[[int], object] | None = None,
+) -> np.ndarray:
     """Logits of every example, (n, C) float32, in the split's order; computed by length, longest first.
 
     Args:
         classifier: a PackedClassifier, best made with `merged`.
         split: the examples.
         batch_size: texts in a batch; it changes the speed, not the answers.
+        done: called after each batch with its number of texts.
     """
-    batches = [pack(split, rows) for rows in by_length(split.lengths, batch_size)]
-    answers = np.concatenate([classifier(batch).cpu().numpy() for batch in batches])
-    return answers[np.argsort(np.concatenate([batch.rows for batch in batches]))]
+    answers, rows = [], []
+    for batch in (pack(split, some) for some in by_length(split.lengths, batch_size)):
+        answers.append(classifier(batch).cpu().numpy())
+        rows.append(batch.rows)
+        if done:
+            done(len(batch.rows))
+    return np.concatenate(answers)[np.argsort(np.concatenate(rows))]
