@@ -90,9 +90,9 @@ class Store:
         Raises:
             InputError: there is none.
         """
-        there = [slot for slot in self.slots(name) if slot.removed is None]
+        there = [slot for slot in self.slots(names.check_name(name)) if slot.removed is None]
         if not there:
-            raise self._unknown(names.parse(name))
+            raise self._unknown(Reference(name))
         return there
 
     def resolve(self, reference: str) -> Entry:
