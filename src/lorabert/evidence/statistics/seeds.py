@@ -144,26 +144,28 @@ class _Answers:
 
     def score_draws(self, metric: Metric, generator: np.random.Generator, resamples: int) -> Values:
         """The metric of each run on draws of n examples with replacement: shape (resamples, R)."""
-        rows = max(1, CHUNK_ENTRIES // max(len(self.counts), self.num_labels))
+        rows = max(1, CHUNK_ENTRIES // max(len(self.counts), len(self.runs) * self.num_labels))
         sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
         shares = self.counts / self.n
         return np.concatenate([self._score(metric, generator.multinomial(self.n, shares, size)) for size in sizes])
 
     def _score(self, metric: Metric, draws: NDArray[np.int64]) -> Values:
         """The metric of each run where `draws` (b, k) counts the examples of each group: shape (b, R)."""
+        columns = np.ascontiguousarray(draws.T)
+        right, every = self.runs == self.labels, np.ones_like(self.runs, dtype=bool)
+        hits, predicted = (self._by_class(self.runs, chosen, columns) for chosen in (right, every))
+        support = self._by_class(self.labels[None], every[:1], columns)
+        return metric(ClassCounts(hits, support, predicted))
+
+    def _by_class(self, classes: Classes, chosen: NDArray[np.bool_], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sum `columns` (k, b) over the chosen groups of each class, for each row of `classes` (R, k): shape (b, R, C)."""
         from scipy.sparse import csr_array
 
-        columns, groups = np.ascontiguousarray(draws.T), np.arange(len(self.counts))
-
-        def by_class(classes: Classes, ones: NDArray) -> NDArray:
-            """Sum the drawn counts of the groups of each class: shape (b, C)."""
-            shape = (self.num_labels, len(groups))
-            return (csr_array((ones.astype(np.int64), (classes, groups)), shape=shape) @ columns).T
-
-        every = np.ones(len(groups))
-        support = by_class(self.labels, every)
-        counts = (ClassCounts(by_class(run, run == self.labels), support, by_class(run, every)) for run in self.runs)
-        return np.stack([metric(each) for each in counts], axis=-1)
+        row, group = np.nonzero(chosen)
+        shape = (len(classes) * self.num_labels, len(columns))
+        places = (row * self.num_labels + classes[row, group], group)
+        sums = np.asarray(csr_array((np.ones(len(group), dtype=np.int64), places), shape=shape) @ columns)
+        return sums.reshape(len(classes), self.num_labels, -1).transpose(2, 0, 1)
 
     def _score_without_each(self, metric: Metric) -> Values:
         """The metric of each run after leaving out one example of each group: shape (k, R)."""
