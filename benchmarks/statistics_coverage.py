@@ -164,12 +164,9 @@ def _rivals(contributions: Array, resamples: int, generator: np.random.Generator
     drawn = generator.integers(0, seeds, (resamples, seeds))
     values, kinds = np.unique(contributions, axis=1, return_counts=True)
     crossed = generator.multinomial(n, kinds / n, resamples) @ values.T / n  # (b, S): the same examples for all seeds
-    own = np.empty((resamples, seeds))
-    for seed in range(seeds):  # each drawn seed has examples of its own
-        rows = contributions[drawn[:, seed]]
-        shares = np.stack([(rows == value).mean(1) for value in (-1, 0, 1)], axis=-1)
-        counts = generator.multinomial(n, shares)
-        own[:, seed] = (counts[:, 2] - counts[:, 0]) / n
+    shares = np.stack([(contributions == value).mean(1) for value in (-1, 0, 1)], axis=-1)  # (S, 3)
+    losses_ties_gains = generator.multinomial(n, shares[drawn])  # (b, S, 3): each drawn seed has examples of its own
+    own = (losses_ties_gains[..., 2] - losses_ties_gains[..., 0]) / n
     means = contributions.mean(1)
     half = t.ppf(0.975, seeds - 1) * means.std(ddof=1) / np.sqrt(seeds)
     return {

@@ -14,13 +14,13 @@ seeds' metrics when examples are drawn anew estimates the one between. Together 
 The seeds' share gets Student's t with S - 1 degrees of freedom, because five values resampled know too little of their
 own spread; the examples' share gets the bootstrap's own bounds, which follow the metric's skewness. Their distances from
 the value are put together as `sqrt(seeds² + examples²)`, on each side (Graybill and Wang 1980; Zou and Donner 2008). The
-simulations are in benchmarks/statistics_coverage.py, with the bootstraps that cover too little.
+simulations are in benchmarks/statistics_coverage.py, beside those of the bootstraps that draw seeds, then examples.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lorabert.evidence.metrics import METRICS, ClassCounts, Metric, class_counts, confusion_matrix
+from lorabert.evidence.metrics import METRICS, ClassCounts, Metric, confusion_matrix
 from lorabert.evidence.statistics.bootstrap import CHUNK_ENTRIES, bca_tails
 from lorabert.evidence.statistics.estimate import Estimate
 from lorabert.evidence.statistics.intervals import wilson_bounds
@@ -58,6 +58,7 @@ def mean_over_seeds(
 
     Raises:
         ValueError: there are no examples or seeds, shapes do not fit, or a class lies outside `range(num_labels)`.
+        KeyError: there is no such metric.
     """
     table = _Answers(labels, (predicted,), num_labels)
     values, jackknife = table.scores(METRICS[metric])
@@ -103,6 +104,7 @@ def paired_difference(
 
     Raises:
         ValueError: there are no examples or seeds, shapes do not fit, or a class lies outside `range(num_labels)`.
+        KeyError: there is no such metric.
     """
     table = _Answers(labels, (first, second), num_labels)
     seeds = len(table.runs) // 2
@@ -173,14 +175,13 @@ class _Answers:
         one_hot = np.eye(self.num_labels, dtype=np.int64)
         scores = np.empty((len(self.counts), len(self.runs)))
         for index, run in enumerate(self.runs):
-            confusion = np.zeros((self.num_labels, self.num_labels), dtype=np.int64)
-            np.add.at(confusion, (self.labels, run), self.counts)
-            hits, support, predicted = class_counts(confusion)
             # Groups that this run puts into the same cell of its confusion matrix give the same value.
-            (true, answered), cell = np.unique([self.labels, run], axis=1, return_inverse=True)
-            right = (true == answered)[:, None]
-            left = ClassCounts(hits - right * one_hot[true], support - one_hot[true], predicted - one_hot[answered])
-            scores[:, index] = metric(left)[cell.ravel()]
+            cells, cell = np.unique(self.labels * self.num_labels + run, return_inverse=True)
+            true, answered = np.divmod(cells, self.num_labels)
+            one_true, one_answered, in_cell = one_hot[true], one_hot[answered], np.bincount(cell, self.counts).astype(np.int64)
+            hits, support, predicted = in_cell @ (one_true * one_answered), in_cell @ one_true, in_cell @ one_answered
+            left = ClassCounts(hits - one_true * one_answered, support - one_true, predicted - one_answered)
+            scores[:, index] = metric(left)[cell]
         return scores
 
 
