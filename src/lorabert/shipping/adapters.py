@@ -134,7 +134,7 @@ def _serialised(manifest: dict[str, Any]) -> bytes:
 
 def _fingerprint(classifier: Classifier, texts: tuple[str, ...] | list[str]) -> np.ndarray:
     """Logits of fixed texts, each alone so that no batch shape plays a part, (texts, C) float32."""
-    return np.concatenate([classifier.logits([text]) for text in texts])
+    return np.concatenate([classifier.plain_logits(text) for text in texts])
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
