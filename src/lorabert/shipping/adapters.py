@@ -123,7 +123,7 @@ def _where_saved(folder: Path, new_tensors: list[str]) -> dict[str, dict[str, st
 
 def _fingerprint(classifier: Classifier, texts: tuple[str, ...] | list[str]) -> np.ndarray:
     """Logits of fixed texts, each alone so that no batch shape plays a part, (texts, C) float32."""
-    return np.concatenate([classifier.logits([text]) for text in texts])
+    return np.concatenate([classifier.plain_logits(text) for text in texts])
 
 
 def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], Base]:
