@@ -1,0 +1,243 @@
+"""Optuna, asked and told: which trials there are, which come next, and what became of them.
+
+The study lies in a database, SQLite in the sweep's folder unless a URL names another that several machines share. A trial is
+in it before it trains, with the worker that took it, so that a killed sweep finds its own unfinished trials again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lorabert.errors import InputError
+from lorabert.studies.sweeping.space import Choices, Dimension, Range
+
+if TYPE_CHECKING:
+    import optuna
+
+Sampler = Literal["tpe", "random", "grid"]
+_PLAN, _WORKER, _RESULT = "lorabert.plan", "lorabert.worker", "lorabert.result"
+
+
+def need_optuna() -> None:
+    """Check that the libraries of a sweep are installed.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    try:
+        import matplotlib
+        import optuna  # noqa: F401
+    except ImportError as missing:
+        raise InputError(
+            f"A sweep needs {missing.name}, which is not installed", fix="pip install 'lorabert[sweep]' (optuna, matplotlib)"
+        ) from None
+    matplotlib.set_loglevel("warning")
+
+
+class Study:
+    """The trials of one sweep.
+
+    Attributes:
+        url: the database, without its password.
+        name: the study's name in it.
+    """
+
+    def __init__(self, url: str, name: str, worker: str, dimensions: Sequence[Dimension], plan: dict[str, Any],
+                 *, first: dict[str, Any] | None, alone: bool) -> None:  # fmt: skip
+        """Open the study, or make it.
+
+        Args:
+            url: a database that SQLAlchemy opens.
+            name: the study's name in it.
+            worker: who asks; unfinished trials of the same worker are handed out again.
+            dimensions: what is searched over.
+            plan: what all workers of the study must agree on; `sampler`, `seed` and `direction` are read from it.
+            first: values of the first trial, where the sampler is not to choose them.
+            alone: whether nobody else uses the database, so that a trial without a worker's name is ours too.
+
+        Raises:
+            InputError: the database cannot be opened, or its study has another plan.
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.name, self.worker, self.alone, self.dimensions, self._url = name, worker, alone, dimensions, url
+        with self._storage_errors():
+            self.url = _without_password(url)
+            self._study = optuna.create_study(
+                storage=url, study_name=name, load_if_exists=True, direction=plan["direction"],
+                sampler=_sampler(plan["sampler"], plan["seed"], dimensions),
+            )  # fmt: skip
+            self._agree(plan, first)
+
+    def _agree(self, plan: dict[str, Any], first: dict[str, Any] | None) -> None:
+        """Write the plan down, or check that it is the one that was written down."""
+        plan = json.loads(json.dumps(plan))
+        known = self._study.user_attrs.get(_PLAN)
+        if known is None:
+            if first is not None:
+                self._study.enqueue_trial({key: _stored(value) for key, value in first.items()}, skip_if_exists=True)
+            self._study.set_user_attr(_PLAN, plan)
+        elif known != plan:
+            changed = [key for key in plan if known.get(key) != plan[key]]
+            raise InputError(
+                f"The study '{self.name}' in {self.url} was begun with another {' and '.join(changed)}",
+                got="; ".join(f"{key} {known.get(key)}, now {plan[key]}" for key in changed),
+                fix="Bring back what has changed, or start anew with another --out or --storage",
+            )
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Every trial that was started, by any worker, in order."""
+        from optuna.trial import TrialState
+
+        with self._storage_errors():
+            return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+
+    def mine(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether this worker took a trial; where it is alone, also one that a kill left without a name."""
+        return trial.user_attrs.get(_WORKER, self.worker if self.alone else None) == self.worker
+
+    def ask(self, most: int, total: int) -> list[optuna.Trial]:
+        """The next trials: first this worker's unfinished ones, then new ones while there are fewer than `total`.
+
+        Args:
+            most: how many at once.
+            total: how many there may be in all, of all workers.
+        """
+        import optuna
+
+        known = self.trials()
+        unfinished = [trial for trial in known if not trial.state.is_finished() and self.mine(trial)]
+        with self._storage_errors():
+            asked = [self._complete(optuna.Trial(self._study, trial._trial_id)) for trial in unfinished[:most]]
+            while len(asked) < most and len(self.trials()) < total:
+                asked.append(self._complete(self._study.ask()))
+        return asked
+
+    def _complete(self, trial: optuna.Trial) -> optuna.Trial:
+        """Note who has taken a trial, and give a value to every option that has none yet."""
+        trial.set_user_attr(_WORKER, self.worker)
+        for dimension in self.dimensions:
+            _suggest(trial, dimension)
+        return trial
+
+    def values(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, Any]:
+        """The options of a trial, in their own types."""
+        return {dimension.key: _restored(dimension, trial.params[dimension.key]) for dimension in self.dimensions
+                if dimension.key in trial.params}  # fmt: skip
+
+    def tell(self, trial: optuna.Trial, value: float | None, result: dict[str, Any]) -> None:
+        """Note what became of a trial: a value, or None for a failure, and whatever else is known of it."""
+        from optuna.trial import TrialState
+
+        with self._storage_errors():
+            trial.set_user_attr(_RESULT, result)
+            self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
+
+    @staticmethod
+    def result(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        """What `tell` noted of a trial; empty while it runs."""
+        return trial.user_attrs.get(_RESULT, {})
+
+    def importances(self) -> dict[str, float]:
+        """The share of the values' variance that each option explains, largest first.
+
+        A random forest is fitted to the finished trials and its variance taken apart (fANOVA: Hutter, Hoos and
+        Leyton-Brown 2014).
+        """
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        with self._storage_errors():
+            shares = get_param_importances(self._study, evaluator=FanovaImportanceEvaluator(seed=0))
+        return {key: float(share) for key, share in shares.items()}
+
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        """Turn what a database says when it cannot be used into an InputError."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+            raise InputError(
+                "The sweep's database cannot be used",
+                got=f"{_without_password(self._url)}: {str(cause).strip().splitlines()[0]}",
+                expected="a URL such as sqlite:///sweep.db or postgresql+psycopg2://user:password@host/database",
+                fix="Check --storage, that the server answers and that its driver is installed; "
+                "what was finished is kept, and the same command goes on from it",
+            ) from None
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy.engine import make_url
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except Exception:  # not a URL; there is no telling where its password is
+        return url.partition(":")[0]
+
+
+def _stored(value: Any) -> Any:
+    """The value as a database of Optuna takes it: lists become JSON."""
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _restored(dimension: Dimension, stored: Any) -> Any:
+    if isinstance(dimension, Range):
+        return stored
+    return next(value for value in dimension.values if _stored(value) == stored)
+
+
+def _suggest(trial: optuna.Trial, dimension: Dimension) -> None:
+    if isinstance(dimension, Choices):
+        trial.suggest_categorical(dimension.key, [_stored(value) for value in dimension.values])
+    elif isinstance(dimension.low, int):
+        trial.suggest_int(dimension.key, dimension.low, int(dimension.high), log=dimension.log)
+    else:
+        trial.suggest_float(dimension.key, dimension.low, dimension.high, log=dimension.log)
+
+
+def _sampler(name: Sampler, seed: int, dimensions: Sequence[Dimension]) -> optuna.samplers.BaseSampler:
+    """A sampler that starts each trial with a generator of its own.
+
+    What it proposes then depends on the seed, the trial's number and the trials before it, and not on how often the sweep
+    was stopped: a resumed sweep proposes what the undisturbed one would have.
+    """
+    from optuna import samplers
+
+    class ByNumber(samplers.BaseSampler):
+        """Hands each trial to a new sampler, seeded with the trial's number."""
+
+        def __init__(self) -> None:
+            self.inner = self.make(0)
+
+        def make(self, number: int) -> samplers.BaseSampler:
+            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            if name == "grid":
+                values = {each.key: [_stored(value) for value in each.values] for each in dimensions if isinstance(each, Choices)}
+                return samplers.GridSampler(values, seed=seed)
+            return samplers.RandomSampler(seed=own) if name == "random" else samplers.TPESampler(seed=own, constant_liar=True)
+
+        def before_trial(self, study: Any, trial: Any) -> None:
+            self.inner = self.make(trial.number)
+            self.inner.before_trial(study, trial)
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return self.inner.infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
+            return self.inner.sample_relative(study, trial, search_space)
+
+        def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+            return self.inner.sample_independent(study, trial, param_name, param_distribution)
+
+    return ByNumber()
