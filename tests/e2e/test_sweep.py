@@ -17,12 +17,18 @@ def files(shell):
     """A tiny base and three files, with enough validation examples for trials to differ."""
     tiny.build_base(shell.folder / "base")
     names = ["bad", "fair", "good"]
-    for seed, (split, size) in enumerate({"train": 96, "validation": 60, "test": 30}.items()):
+    for seed, (split, size) in enumerate({"train": 64, "validation": 60, "test": 30}.items()):
         texts, labels = tiny.reviews(size, classes=3, seed=seed)
         tiny.write_csv(shell.folder / f"{split}.csv", texts, [names[label] for label in labels])
     return ["--data.train", "train.csv", "--data.validation", "validation.csv", "--model.name", "base", "--model.max_length",
             "64", "--train.num_train_epochs", "2", "--train.per_device_train_batch_size", "8", "--lora.modules_to_save",
             "[word_embeddings]"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(files):
+    """The same without the trained embeddings, so that trials can share a base."""
+    return [*files[:-2], "--data.test", "test.csv", "--metric", "loss"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,7 @@ def options(files):
 
 @pytest.fixture(scope="module")
 def whole(shell, here, options):
-    done = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "whole", "--json")
+    done = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "whole", "--json")
     assert done.code == 0, done.err
     return done
 
@@ -48,7 +54,7 @@ def test_a_sweep_writes_its_trials_the_best_and_a_picture(shell, whole):
     assert document == {"sweep": "whole", **json.loads((shell.folder / "whole" / "sweep.json").read_text())}
     assert document["status"] == "done"
     assert document["selected_on"] == "validation"
-    assert [trial["number"] for trial in document["trials"]] == list(range(6))
+    assert [trial["number"] for trial in document["trials"]] == list(range(4))
     assert {trial["status"] for trial in document["trials"]} == {"done"}
     assert len({trial["value"] for trial in document["trials"]}) > 1
     values = [trial["value"] for trial in document["trials"]]
@@ -88,15 +94,15 @@ def test_people_see_progress_on_stderr_and_a_table_with_the_next_command_on_stdo
 
 
 def test_equal_sweeps_have_equal_trials(here, options, whole):
-    again = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "again", "--json")
+    again = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "again", "--json")
     assert outcome(again.json) == outcome(whole.json)
     other = here("sweep", *options, *SEARCH, "--trials", "2", "--train.seed", "7", "--out", "other", "--json")
     assert other.json["trials"][1]["parameters"] != whole.json["trials"][1]["parameters"]
 
 
 def test_a_longer_sweep_begins_with_the_trials_of_the_shorter_one(here, options, whole):
-    assert here("sweep", *options, *SEARCH, "--trials", "3", "--out", "longer", "--json").code == 0
-    longer = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "longer", "--json")
+    assert here("sweep", *options, *SEARCH, "--trials", "2", "--out", "longer", "--json").code == 0
+    longer = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "longer", "--json")
     assert longer.code == 0, longer.err
     assert outcome(longer.json) == outcome(whole.json)
 
@@ -105,15 +111,19 @@ def test_the_test_split_changes_nothing(shell, here, files, whole):
     texts, labels = tiny.reviews(30, classes=3, seed=2)
     names = ["bad", "fair", "good"]
     tiny.write_csv(shell.folder / "shuffled.csv", texts, [names[(label + 1) % 3] for label in labels])
-    blind = here("sweep", *files, "--data.test", "shuffled.csv", *SEARCH, "--trials", "6", "--out", "blind", "--json")
+    blind = here("sweep", *files, "--data.test", "shuffled.csv", *SEARCH, "--trials", "4", "--out", "blind", "--json")
     assert blind.code == 0, blind.err
     found, expected = outcome(blind.json), outcome(whole.json)
     for trials in (found[0], expected[0]):
         for trial in trials:
             del trial["run"]  # named after the configuration, which names the test file
     assert found == expected
-    of_test = [json.loads((shell.folder / "blind" / trial["run"] / "run.json").read_text())["metrics"] for trial in blind.json["trials"]]
-    of_whole = [json.loads((shell.folder / "whole" / trial["run"] / "run.json").read_text())["metrics"] for trial in whole.json["trials"]]
+    of_test = [
+        json.loads((shell.folder / "blind" / trial["run"] / "run.json").read_text())["metrics"] for trial in blind.json["trials"]
+    ]
+    of_whole = [
+        json.loads((shell.folder / "whole" / trial["run"] / "run.json").read_text())["metrics"] for trial in whole.json["trials"]
+    ]
     assert of_test != of_whole, "the control: the runs themselves do see it"
     written = (shell.folder / "blind" / "sweep.json").read_text() + (shell.folder / "blind" / "best.yaml").read_text()
     assert not any(str(metrics["accuracy"]["low"]) in written for metrics in of_test)
@@ -123,17 +133,14 @@ def test_the_test_split_changes_nothing(shell, here, files, whole):
 @pytest.mark.parametrize(
     ("concurrent", "seen"),
     [
-        (1, "study.db"),
-        (1, "trials/*/config.yaml"),
         (1, "trials/*/checkpoints/checkpoint-*/complete"),
-        (1, "trials/*/adapter/lorabert.json"),
         (1, "best.yaml"),
         (2, "trials/*/predictions.parquet"),
     ],
 )
 def test_killed_and_started_again_it_ends_as_if_undisturbed(shell, here, options, whole, concurrent, seen):
     out = f"killed-{concurrent}-" + "".join(letter for letter in seen if letter.isalnum())
-    command = ["sweep", *options, *SEARCH, "--trials", "6", "--concurrent", str(concurrent), "--out", out, "--json"]
+    command = ["sweep", *options, *SEARCH, "--trials", "4", "--concurrent", str(concurrent), "--out", out, "--json"]
     process = shell.popen(*command)
     deadline = time.monotonic() + 240
     while not list((shell.folder / out).glob(seen)):
@@ -154,15 +161,49 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(shell, here, options
     assert len(list((shell.folder / out / "trials").iterdir())) == len({trial["run"] for trial in done.json["trials"]})
 
 
+def test_trials_that_train_together_are_worth_what_they_are_worth_alone(shell, here, small):
+    search = [*SEARCH, "--sampler", "random", "--trials", "3"]
+    alone = here("sweep", *small, *search, "--concurrent", "1", "--out", "alone", "--json")
+    together = here("sweep", *small, *search, "--concurrent", "3", "--out", "together", "--json")
+    assert alone.code == together.code == 0, alone.err + together.err
+    for one, other in zip(alone.json["trials"], together.json["trials"], strict=True):
+        assert one["parameters"] == other["parameters"]
+        assert other["value"] == pytest.approx(one["value"], abs=1e-4)
+        fits = [json.loads((shell.folder / out / trial["run"] / "run.json").read_text())["fit"]
+                for out, trial in (("alone", one), ("together", other))]  # fmt: skip
+        assert [fit["together"] for fit in fits] == [1, 3]
+
+
+def test_a_pruned_trial_stops_early_and_counts_once(shell, here, small):
+    search = ["--search", "train.learning_rate=1e-4,5e-2", "lora.r=2,4", "--sampler", "random", "--trials", "4"]
+    command = ["sweep", *small, "--train.num_train_epochs", "4", *search, "--pruner", "halving", "--concurrent", "4"]
+    done = here(*command, "--out", "pruned", "--json")
+    assert done.code == 0, done.err
+    ended = [trial for trial in done.json["trials"] if trial["status"] == "pruned"]
+    assert ended
+    for trial in done.json["trials"]:
+        run = shell.folder / "pruned" / trial["run"]
+        epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+        record = json.loads((run / "run.json").read_text())
+        assert (max(epochs) < 4) == (trial["status"] == "pruned")
+        assert record["status"] == {"pruned": "stopped", "done": "done"}[trial["status"]]
+    assert all(trial["value"] is None and trial["number"] != done.json["best"]["number"] for trial in ended)
+    assert "Pruned after epoch" in done.err
+    again = here(*command, "--out", "pruned", "--json")
+    assert again.json == done.json
+
+
 def test_finished_it_trains_nothing_more(shell, here, options, whole):
     before = {path: path.stat().st_mtime_ns for path in (shell.folder / "whole" / "trials").rglob("*")}
-    again = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "whole", "--json")
+    again = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "whole", "--json")
     assert again.json == whole.json
     assert {path: path.stat().st_mtime_ns for path in (shell.folder / "whole" / "trials").rglob("*")} == before
 
 
 def test_a_grid_tries_every_combination_once(here, options):
-    done = here("sweep", *options, "--grid", "lora.r=2,4", "lora.use_rslora=true,false", "--metric", "loss", "--out", "grid", "--json")
+    done = here(
+        "sweep", *options, "--grid", "lora.r=2,4", "lora.use_rslora=true,false", "--metric", "loss", "--out", "grid", "--json"
+    )
     assert done.code == 0, done.err
     tried = sorted((trial["parameters"]["lora.r"], trial["parameters"]["lora.use_rslora"]) for trial in done.json["trials"])
     assert tried == [(2, False), (2, True), (4, False), (4, True)]
@@ -188,20 +229,20 @@ def test_when_every_trial_fails_the_first_error_is_told(here, options):
 
 def test_two_folders_share_one_database(shell, here, options, whole):
     storage = ["--storage", "sqlite:///shared.db"]
-    first = here("sweep", *options, *SEARCH, "--trials", "3", "--out", "one", *storage, "--json")
-    second = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "two", *storage, "--json")
+    first = here("sweep", *options, *SEARCH, "--trials", "2", "--out", "one", *storage, "--json")
+    second = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "two", *storage, "--json")
     assert first.code == second.code == 0, first.err + second.err
-    assert [trial["here"] for trial in second.json["trials"]] == [False] * 3 + [True] * 3
+    assert [trial["here"] for trial in second.json["trials"]] == [False] * 2 + [True] * 2
     assert [trial["value"] for trial in second.json["trials"]] == [trial["value"] for trial in whole.json["trials"]]
 
 
 def test_other_options_or_other_data_in_the_same_folder_are_refused(shell, here, options, whole):
     before = (shell.folder / "whole" / "sweep.json").read_bytes()
-    assert here("sweep", *options, "--search", "lora.r=2,4", "--trials", "6", "--out", "whole").code == 2
+    assert here("sweep", *options, "--search", "lora.r=2,4", "--trials", "4", "--out", "whole").code == 2
     validation = (shell.folder / "validation.csv").read_text()
     try:
         (shell.folder / "validation.csv").write_text(validation + "one more text,good\n")
-        done = here("sweep", *options, *SEARCH, "--trials", "6", "--out", "whole")
+        done = here("sweep", *options, *SEARCH, "--trials", "4", "--out", "whole")
     finally:
         (shell.folder / "validation.csv").write_text(validation)
     assert done.code == 2

@@ -11,7 +11,7 @@ from lorabert.config import RunConfig
 from lorabert.errors import InputError, Unsupported
 from lorabert.runs import Fit
 from lorabert.studies import experiment
-from lorabert.studies.experiment import Begun
+from lorabert.studies.experiment import Begun, Stopped
 
 Say = Callable[[str], None]
 _ENGINE_REASON = "it knows this architecture and method"
@@ -24,10 +24,13 @@ class Job:
     Attributes:
         settings: the resolved configuration.
         out: the run folder itself.
+        watch: called with each event of the run's training; it may raise `experiment.Stopped`, which ends this run alone,
+            with the status `stopped`.
     """
 
     settings: RunConfig
     out: Path
+    watch: experiment.Watch | None = None
 
 
 def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print) -> list[dict[str, Any]]:
@@ -63,14 +66,14 @@ def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _alone(job: Job, say: Say) -> dict[str, Any]:
     try:
-        return experiment.train(job.settings, out=job.out, resume=True, say=say)
+        return experiment.train(job.settings, out=job.out, resume=True, say=say, watch=job.watch)
     except InputError as error:
         return _failed(job, error, say)
 
 
 def _failed(job: Job, error: Exception, say: Say) -> dict[str, Any]:
     say(f"{job.out} failed: {error}")
-    return {"run": str(job.out), "status": "failed", "error": str(error)}
+    return {"run": str(job.out), "status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
 
 
 class _Together:
@@ -106,7 +109,7 @@ class _Together:
         """What the engine trains next, prepared when a place is free."""
         for out, job in self.jobs.items():
             try:
-                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen)
+                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen, watch=job.watch)
             except Unsupported:
                 raise
             except InputError as error:

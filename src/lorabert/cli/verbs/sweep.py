@@ -43,7 +43,9 @@ def main(argv: list[str]) -> None:
 
 
 def _options(parser: Any) -> None:
-    parser.add_argument("--trials", type=int, default=None, help=f"How many runs in all ({_TRIALS}); a larger number later adds to them.")
+    parser.add_argument(
+        "--trials", type=int, default=None, help=f"How many runs in all ({_TRIALS}); a larger number later adds to them."
+    )
     parser.add_argument(
         "--search", nargs="+", action="extend", default=[], metavar="KEY=VALUES",
         help="What to search over: train.learning_rate=1e-4..3e-3:log (a range, even over the logarithm), "
@@ -56,6 +58,9 @@ def _options(parser: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--sampler", type=Literal["tpe", "random"], default="tpe",
                         help="How the next trial is chosen: tpe learns from the trials so far, random does not.")  # fmt: skip
+    parser.add_argument("--pruner", type=Literal["none", "median", "halving"], default="none",
+                        help="End trials early by their validation loss after each epoch: below the median of the others, or "
+                        "successive halving at epochs 1, 2, 4 and so on.")  # fmt: skip
     parser.add_argument("--metric", type=Literal["accuracy", "f1_macro", "mcc", "loss"], default="accuracy",
                         help="What is to be best on the validation split; of loss (mean cross-entropy) the lowest.")  # fmt: skip
     parser.add_argument("--concurrent", type=int | Literal["auto"], default="auto",
@@ -74,6 +79,7 @@ def _sweep(settings: config.RunConfig, arguments: Any) -> Any:
 
     common: dict[str, Any] = {
         "metric": arguments.metric,
+        "pruner": arguments.pruner,
         "concurrent": None if arguments.concurrent == "auto" else arguments.concurrent,
     }
     if arguments.grid:
@@ -92,7 +98,9 @@ def _show(out: Output, document: dict[str, Any]) -> None:
     from lorabert.studies.sweeping import results
 
     sign = 1 if document["direction"] == "minimize" else -1
-    done = sorted((row for row in document["trials"] if row["status"] == "done"), key=lambda row: (sign * row["value"], row["number"]))
+    done = sorted(
+        (row for row in document["trials"] if row["status"] == "done"), key=lambda row: (sign * row["value"], row["number"])
+    )
     rows = [
         [row["number"] + 1, results.estimate(row, document["metric"]),
          *(results.shown(row["parameters"][key]) for key in document["space"])]

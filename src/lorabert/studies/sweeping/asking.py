@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from lorabert.errors import InputError
-from lorabert.studies.sweeping.space import Choices, Dimension, Range
+from lorabert.studies.experiment import Stopped
+from lorabert.studies.sweeping.choosing import pruner, restored, sampler, stored, suggest
+from lorabert.studies.sweeping.space import Dimension
 
 if TYPE_CHECKING:
     import optuna
 
-Sampler = Literal["tpe", "random", "grid"]
 _PLAN, _WORKER, _RESULT = "lorabert.plan", "lorabert.worker", "lorabert.result"
 
 
@@ -31,13 +31,12 @@ def need_optuna() -> None:
         InputError: one of them is not.
     """
     try:
-        import matplotlib
+        import matplotlib  # noqa: F401
         import optuna  # noqa: F401
     except ImportError as missing:
         raise InputError(
             f"A sweep needs {missing.name}, which is not installed", fix="pip install 'lorabert[sweep]' (optuna, matplotlib)"
         ) from None
-    matplotlib.set_loglevel("warning")
 
 
 class Study:
@@ -57,7 +56,7 @@ class Study:
             name: the study's name in it.
             worker: who asks; unfinished trials of the same worker are handed out again.
             dimensions: what is searched over.
-            plan: what all workers of the study must agree on; `sampler`, `seed` and `direction` are read from it.
+            plan: what all workers of the study must agree on; `sampler`, `pruner`, `seed` and `direction` are read from it.
             first: values of the first trial, where the sampler is not to choose them.
             alone: whether nobody else uses the database, so that a trial without a worker's name is ours too.
 
@@ -73,7 +72,7 @@ class Study:
             self.url = _without_password(url)
             self._study = optuna.create_study(
                 storage=url, study_name=name, load_if_exists=True, direction=plan["direction"],
-                sampler=_sampler(plan["sampler"], plan["seed"], dimensions),
+                sampler=sampler(plan["sampler"], plan["seed"], dimensions), pruner=pruner(plan["pruner"]),
             )  # fmt: skip
             self._agree(plan, first)
 
@@ -83,7 +82,7 @@ class Study:
         known = self._study.user_attrs.get(_PLAN)
         if known is None:
             if first is not None:
-                self._study.enqueue_trial({key: _stored(value) for key, value in first.items()}, skip_if_exists=True)
+                self._study.enqueue_trial({key: stored(value) for key, value in first.items()}, skip_if_exists=True)
             self._study.set_user_attr(_PLAN, plan)
         elif known != plan:
             changed = [key for key in plan if known.get(key) != plan[key]]
@@ -125,21 +124,39 @@ class Study:
         """Note who has taken a trial, and give a value to every option that has none yet."""
         trial.set_user_attr(_WORKER, self.worker)
         for dimension in self.dimensions:
-            _suggest(trial, dimension)
+            suggest(trial, dimension)
         return trial
 
     def values(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The options of a trial, in their own types."""
-        return {dimension.key: _restored(dimension, trial.params[dimension.key]) for dimension in self.dimensions
+        return {dimension.key: restored(dimension, trial.params[dimension.key]) for dimension in self.dimensions
                 if dimension.key in trial.params}  # fmt: skip
 
+    def watch(self, trial: optuna.Trial) -> Callable[[dict[str, Any]], None]:
+        """What the pruner is shown of a trial's training: its validation loss after each epoch."""
+        import optuna
+
+        sign = -1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+
+        def seen(event: dict[str, Any]) -> None:
+            if event["event"] != "validation" or not math.isfinite(event["loss"]):
+                return
+            epoch = round(event["epoch"])
+            with self._storage_errors():
+                trial.report(sign * event["loss"], epoch)
+                if trial.should_prune():
+                    raise Stopped(f"Pruned after epoch {epoch}: a validation loss of {event['loss']:.4f} promised too little")
+
+        return seen
+
     def tell(self, trial: optuna.Trial, value: float | None, result: dict[str, Any]) -> None:
-        """Note what became of a trial: a value, or None for a failure, and whatever else is known of it."""
+        """Note what became of a trial: a value, or None where it failed or was pruned, and whatever else is known of it."""
         from optuna.trial import TrialState
 
+        unfinished = TrialState.PRUNED if result.get("pruned") else TrialState.FAIL
         with self._storage_errors():
             trial.set_user_attr(_RESULT, result)
-            self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
+            self._study.tell(trial, value, state=unfinished if value is None else None)
 
     @staticmethod
     def result(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
@@ -184,60 +201,3 @@ def _without_password(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except Exception:  # not a URL; there is no telling where its password is
         return url.partition(":")[0]
-
-
-def _stored(value: Any) -> Any:
-    """The value as a database of Optuna takes it: lists become JSON."""
-    return json.dumps(value) if isinstance(value, list) else value
-
-
-def _restored(dimension: Dimension, stored: Any) -> Any:
-    if isinstance(dimension, Range):
-        return stored
-    return next(value for value in dimension.values if _stored(value) == stored)
-
-
-def _suggest(trial: optuna.Trial, dimension: Dimension) -> None:
-    if isinstance(dimension, Choices):
-        trial.suggest_categorical(dimension.key, [_stored(value) for value in dimension.values])
-    elif isinstance(dimension.low, int):
-        trial.suggest_int(dimension.key, dimension.low, int(dimension.high), log=dimension.log)
-    else:
-        trial.suggest_float(dimension.key, dimension.low, dimension.high, log=dimension.log)
-
-
-def _sampler(name: Sampler, seed: int, dimensions: Sequence[Dimension]) -> optuna.samplers.BaseSampler:
-    """A sampler that starts each trial with a generator of its own.
-
-    What it proposes then depends on the seed, the trial's number and the trials before it, and not on how often the sweep
-    was stopped: a resumed sweep proposes what the undisturbed one would have.
-    """
-    from optuna import samplers
-
-    class ByNumber(samplers.BaseSampler):
-        """Hands each trial to a new sampler, seeded with the trial's number."""
-
-        def __init__(self) -> None:
-            self.inner = self.make(0)
-
-        def make(self, number: int) -> samplers.BaseSampler:
-            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-            if name == "grid":
-                values = {each.key: [_stored(value) for value in each.values] for each in dimensions if isinstance(each, Choices)}
-                return samplers.GridSampler(values, seed=seed)
-            return samplers.RandomSampler(seed=own) if name == "random" else samplers.TPESampler(seed=own, constant_liar=True)
-
-        def before_trial(self, study: Any, trial: Any) -> None:
-            self.inner = self.make(trial.number)
-            self.inner.before_trial(study, trial)
-
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-            return self.inner.infer_relative_search_space(study, trial)
-
-        def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
-            return self.inner.sample_relative(study, trial, search_space)
-
-        def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            return self.inner.sample_independent(study, trial, param_name, param_distribution)
-
-    return ByNumber()

@@ -27,8 +27,10 @@ def measure(record: dict[str, Any], run: Path | None, metric: Metric) -> dict[st
         metric: what to measure.
 
     Returns:
-        `{"value", "low", "high", "n"}`, or `{"error"}`.
+        `{"value", "low", "high", "n"}`, or `{"error"}`, with `pruned` where it was ended early.
     """
+    if record.get("status") == "stopped":
+        return {"error": record["error"], "pruned": True}
     if record.get("status") != "done" or run is None:
         return {"error": record.get("error") or f"the run ended as {record.get('status')}"}
     labels, logits = validation_logits(run)

@@ -34,7 +34,9 @@ def svg(document: dict[str, Any]) -> bytes:
     for panel in axes[panels:]:
         panel.axis("off")
     done = sum(row["status"] == "done" for row in document["trials"])
-    figure.suptitle(f"{done} trials, validation {document['metric']}; the star is the best, the band its 95% interval", fontsize=10)
+    figure.suptitle(
+        f"{done} trials, validation {document['metric']}; the star is the best, the band its 95% interval", fontsize=10
+    )
     picture = io.BytesIO()
     # The same sweep gives the same bytes: no date, and names that do not change.
     with matplotlib.rc_context({"svg.hashsalt": "lorabert", "svg.fonttype": "none"}):

@@ -30,7 +30,7 @@ def document(plan: dict[str, Any], study: Study, folder: Path, asked: int, statu
         "schema_version": SCHEMA_VERSION,
         "status": status,
         "selected_on": "validation",
-        **{key: plan[key] for key in ("metric", "direction", "sampler", "seed")},
+        **{key: plan[key] for key in ("metric", "direction", "sampler", "pruner", "seed")},
         "asked": asked,
         "space": plan["space"],
         "config": plan["config"],
@@ -51,7 +51,7 @@ def _row(trial: FrozenTrial, study: Study) -> dict[str, Any]:
         "number": trial.number,
         "status": names.get(trial.state, "running"),
         "parameters": study.values(trial),
-        "value": trial.value,
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
         **{key: result[key] for key in ("low", "high", "n", "error") if key in result},
         "run": result.get("run"),
         "here": study.mine(trial),
@@ -109,6 +109,9 @@ def sentences(document: dict[str, Any]) -> list[str]:
     """What mattered and how far the best value can be believed, for people."""
     failed = sum(row["status"] == "failed" for row in document["trials"])
     lines = [_what_mattered(document), _belief(document)]
+    pruned = sum(row["status"] == "pruned" for row in document["trials"])
+    if pruned:
+        lines.append(f"{pruned} of {len(document['trials'])} trials were pruned: their validation loss promised too little.")
     return [*lines, f"{failed} of {len(document['trials'])} trials failed; sweep.json says why."] if failed else lines
 
 
@@ -131,8 +134,8 @@ def _belief(document: dict[str, Any]) -> str:
         else "No other value lies in its interval."
     )
     return (
-        f"The best of {chosen['configurations']} configurations on {chosen['n']:,} validation examples is optimistic, since it was "
-        f"chosen for this value. {rivals} The test split has not been looked at: use it once, on the one you keep."
+        f"The best of {chosen['configurations']} configurations on {chosen['n']:,} validation examples is optimistic, since it "
+        f"was chosen for this value. {rivals} The test split has not been looked at: use it once, on the one you keep."
     )
 
 

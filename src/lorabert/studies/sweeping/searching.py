@@ -21,7 +21,8 @@ from lorabert.files import disk_errors, write_atomically
 from lorabert.models import bases
 from lorabert.studies import campaign
 from lorabert.studies.sweeping import results, space
-from lorabert.studies.sweeping.asking import Sampler, Study, need_optuna
+from lorabert.studies.sweeping.asking import Study, need_optuna
+from lorabert.studies.sweeping.choosing import Pruner, Sampler
 from lorabert.studies.sweeping.measuring import Metric, measure
 from lorabert.studies.sweeping.space import Dimension
 
@@ -46,6 +47,7 @@ class Sweep:
         trials: how many in all.
         metric: of the validation split; loss is the mean cross-entropy.
         sampler: how the next trial is chosen; grid takes every combination once.
+        pruner: whether hopeless trials end early, judged by their validation loss after each epoch.
         concurrent: trials that are asked for, and trained, together; None decides by the device.
     """
 
@@ -54,6 +56,7 @@ class Sweep:
     trials: int
     metric: Metric = "accuracy"
     sampler: Sampler = "tpe"
+    pruner: Pruner = "none"
     concurrent: int | None = None
 
     @property
@@ -67,6 +70,7 @@ class Sweep:
             "metric": self.metric,
             "direction": self.direction,
             "sampler": self.sampler,
+            "pruner": self.pruner,
             "seed": self.settings.train.seed,
             "space": {dimension.key: dimension.to_dict() for dimension in self.dimensions},
             "config": self.settings.to_dict(),
@@ -137,8 +141,11 @@ class _Search:
         document = self._write("done")
         if document["best"] is None:
             errors = [trial["error"] for trial in document["trials"] if trial.get("error")]
-            raise InputError(f"None of {len(document['trials'])} trials gave a {self.sweep.metric}",
-                             got=errors[0] if errors else "no finished trial", fix=f"See {self.folder / 'sweep.json'}")  # fmt: skip
+            raise InputError(
+                f"None of {len(document['trials'])} trials gave a value of {self.sweep.metric}",
+                got=errors[0] if errors else "no finished trial",
+                fix=f"See {self.folder / 'sweep.json'}",
+            )
         return document
 
     def _train(self, batch: Sequence[optuna.Trial]) -> None:
@@ -154,28 +161,29 @@ class _Search:
                 broken[trial.number] = str(error)
         # Equal trials share a folder, and so one training.
         once = {job.out: job for job in jobs.values()}
-        records = dict(zip(once, campaign.run(list(once.values()), say=_silent), strict=True))
+        records = dict(zip(once, campaign.run(list(once.values()), concurrent=self.together, say=_silent), strict=True))
+        self.done_here += len(batch)
         for trial in batch:
             job = jobs.get(trial.number)
             record = records[job.out] if job else {"status": "failed", "error": broken[trial.number]}
-            self._tell(trial, record, job)
+            self._tell(trial, record, job.out if job else None)
 
     def _job(self, trial: optuna.Trial) -> campaign.Job:
         values = {"train.baselines": False, **self.study.values(trial)}
         settings = space.with_values(self.sweep.settings, values)
-        return campaign.Job(settings, self.folder / "trials" / settings.sha256()[:12])
+        watch = self.study.watch(trial) if self.sweep.pruner != "none" else None
+        return campaign.Job(settings, self.folder / "trials" / settings.sha256()[:12], watch)
 
-    def _tell(self, trial: optuna.Trial, record: dict[str, Any], job: campaign.Job | None) -> None:
-        found = measure(record, job.out if job else None, self.sweep.metric)
+    def _tell(self, trial: optuna.Trial, record: dict[str, Any], out: Path | None) -> None:
+        found = measure(record, out, self.sweep.metric)
         value = found.pop("value", None)
-        run_folder = str(job.out.relative_to(self.folder)) if job and "error" not in found else None
+        run_folder = str(out.relative_to(self.folder)) if out and out.exists() else None
         self.study.tell(trial, value, {"run": run_folder, **found})
-        self.done_here += 1
         self.say(self._line(trial.number, value, found))
 
     def _line(self, number: int, value: float | None, found: dict[str, Any]) -> str:
         """One trial's end: its value, the best so far, and how long the rest may take."""
-        ended = f"{self.sweep.metric} {value:.4f}" if value is not None else f"failed ({found['error']})"
+        ended = f"{self.sweep.metric} {value:.4f}" if value is not None else _unfinished(found)
         known = self.study.trials()
         best = results.best_of(known, self.sweep.direction)
         so_far = f"; best so far {best.value:.4f} (trial {best.number + 1})" if best and best.value is not None else ""
@@ -223,6 +231,11 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise InputError(f"Another process sweeps in {folder}", fix="Wait for it, or name another --out") from None
+
+
+def _unfinished(found: dict[str, Any]) -> str:
+    why = found["error"].rstrip(".")
+    return why if found.get("pruned") else f"failed ({why})"
 
 
 def _silent(_: str) -> None:

@@ -20,7 +20,12 @@ _SHAPE = "section.key=LOW..HIGH, section.key=LOW..HIGH:log or section.key=A,B,C"
 _RANGE = re.compile(r"(?P<low>[^,\[\]]+?)\.\.(?P<high>[^,\[\]:]+)(?::(?P<scale>\w+))?")
 # A comma inside brackets separates the items of one value, such as [query,value].
 _COMMA = re.compile(r",(?![^\[]*\])")
-_LORA_SPACE = ("lora.r=4,8,16,32", "lora.lora_alpha=8,16,32,64", "lora.lora_dropout=0..0.2", "lora.target_modules=auto,all-linear")
+_LORA_SPACE = (
+    "lora.r=4,8,16,32",
+    "lora.lora_alpha=8,16,32,64",
+    "lora.lora_dropout=0..0.2",
+    "lora.target_modules=auto,all-linear",
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ def _dimension(word: str, base: RunConfig) -> Dimension:
     known = [f"{part.name}.{knob.name}" for part in fields(base) for knob in fields(getattr(base, part.name))]
     if key not in known:
         near = get_close_matches(key, known, n=1)
-        raise InputError("Unknown option", got=f"`{key}`", fix=f"Did you mean `{near[0]}`?" if near else "See `lorabert train --help`")
+        raise InputError(
+            "Unknown option", got=f"`{key}`", fix=f"Did you mean `{near[0]}`?" if near else "See `lorabert train --help`"
+        )
     if section == "data":
         raise InputError(
             "Trials on other data cannot be compared", got=f"`{key}`", expected=f"an option of {', '.join(SECTIONS)}",
