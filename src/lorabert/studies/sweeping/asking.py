@@ -65,10 +65,9 @@ class Study:
         """
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        _be_quiet()
         self.name, self.worker, self.alone, self.dimensions, self._url = name, worker, alone, dimensions, url
-        with self._storage_errors():
+        with _storage_errors(self._url):
             self.url = _without_password(url)
             self._study = optuna.create_study(
                 storage=url, study_name=name, load_if_exists=True, direction=plan["direction"],
@@ -96,7 +95,7 @@ class Study:
         """Every trial that was started, by any worker, in order."""
         from optuna.trial import TrialState
 
-        with self._storage_errors():
+        with _storage_errors(self._url):
             return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def mine(self, trial: optuna.trial.FrozenTrial) -> bool:
@@ -114,7 +113,7 @@ class Study:
 
         known = self.trials()
         unfinished = [trial for trial in known if not trial.state.is_finished() and self.mine(trial)]
-        with self._storage_errors():
+        with _storage_errors(self._url):
             asked = [self._complete(optuna.Trial(self._study, trial._trial_id)) for trial in unfinished[:most]]
             while len(asked) < most and len(self.trials()) < total:
                 asked.append(self._complete(self._study.ask()))
@@ -142,7 +141,7 @@ class Study:
             if event["event"] != "validation" or not math.isfinite(event["loss"]):
                 return
             epoch = round(event["epoch"])
-            with self._storage_errors():
+            with _storage_errors(self._url):
                 trial.report(sign * event["loss"], epoch)
                 if trial.should_prune():
                     raise Stopped(f"Pruned after epoch {epoch}: a validation loss of {event['loss']:.4f} promised too little")
@@ -154,7 +153,7 @@ class Study:
         from optuna.trial import TrialState
 
         unfinished = TrialState.PRUNED if result.get("pruned") else TrialState.FAIL
-        with self._storage_errors():
+        with _storage_errors(self._url):
             trial.set_user_attr(_RESULT, result)
             self._study.tell(trial, value, state=unfinished if value is None else None)
 
@@ -171,27 +170,48 @@ class Study:
         """
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-        with self._storage_errors():
+        with _storage_errors(self._url):
             shares = get_param_importances(self._study, evaluator=FanovaImportanceEvaluator(seed=0))
         return {key: float(share) for key, share in shares.items()}
 
-    @contextmanager
-    def _storage_errors(self) -> Iterator[None]:
-        """Turn what a database says when it cannot be used into an InputError."""
-        from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            yield
-        except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
-            cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-            raise InputError(
-                "The sweep's database cannot be used",
-                got=f"{_without_password(self._url)}: {str(cause).strip().splitlines()[0]}",
-                expected="a URL such as sqlite:///sweep.db or postgresql+psycopg2://user:password@host/database",
-                fix="Check --storage, that the server answers and that its driver is installed; "
-                "what was finished is kept, and the same command goes on from it",
-            ) from None
+def check_storage(url: str) -> None:
+    """Open a database once, before anything else is done.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    from optuna.storages import RDBStorage
+
+    _be_quiet()
+    with _storage_errors(url):
+        RDBStorage(url)
+
+
+def _be_quiet() -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    """Turn what a database says when it cannot be used into an InputError."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        raise InputError(
+            "The sweep's database cannot be used",
+            got=f"{_without_password(url)}: {str(cause).strip().splitlines()[0]}",
+            expected="a URL such as sqlite:///sweep.db or postgresql+psycopg2://user:password@host/database",
+            fix="Check --storage, that the server answers and that its driver is installed; "
+            "what was finished is kept, and the same command goes on from it",
+        ) from None
 
 
 def _without_password(url: str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Two of Okabe and Ito's colours, which stay apart for colour-blind eyes; the best is a star besides.
 _TRIAL, _BEST = "#0072b2", "#d55e00"
 _COLUMNS = 3
+# Beyond this ratio of the ends, ticks at 1, 2 and 5 of each decade would run into each other.
+_MANY_DECADES = 100
 
 
 def svg(document: dict[str, Any]) -> bytes:
@@ -40,7 +42,9 @@ def svg(document: dict[str, Any]) -> bytes:
     picture = io.BytesIO()
     # The same sweep gives the same bytes: no date, and names that do not change.
     with matplotlib.rc_context({"svg.hashsalt": "lorabert", "svg.fonttype": "none"}):
-        figure.savefig(picture, format="svg", metadata={"Date": None})
+        figure.savefig(
+            picture, format="svg", metadata={"Date": None, "Title": f"Sweep: validation {document['metric']} of {done} trials"}
+        )
     return picture.getvalue()
 
 
@@ -57,14 +61,31 @@ def _slice(panel: Axes, document: dict[str, Any], key: str) -> None:
     else:
         places = [row["parameters"][key] for row in done]
         at = best["parameters"][key]
-        if space["log"]:
-            panel.set_xscale("log")
+        _scale(panel, space)
     panel.axhspan(best["low"], best["high"], color=_BEST, alpha=0.12, linewidth=0)
     panel.scatter(places, [row["value"] for row in done], color=_TRIAL, alpha=0.7, s=24, linewidths=0)
     panel.scatter([at], [best["value"]], color=_BEST, marker="*", s=150, zorder=3)
     panel.set_xlabel(key)
     panel.set_ylabel(document["metric"])
     panel.grid(alpha=0.25)
+
+
+def _scale(panel: Axes, space: dict[str, Any]) -> None:
+    """An axis over the whole range that was searched, whether or not a trial reached its ends."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = space["low"], space["high"]
+    if not space["log"]:
+        margin = 0.05 * (high - low)
+        panel.set_xlim(low - margin, high + margin)
+        return
+    margin = (high / low) ** 0.05
+    panel.set_xscale("log")
+    panel.set_xlim(low / margin, high * margin)
+    few = high / low > _MANY_DECADES
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _bars(panel: Axes, importances: dict[str, float]) -> None:

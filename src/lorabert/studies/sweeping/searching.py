@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +18,8 @@ from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 from lorabert.models import bases
 from lorabert.studies import campaign
-from lorabert.studies.sweeping import results, space
-from lorabert.studies.sweeping.asking import Study, need_optuna
+from lorabert.studies.sweeping import place, results, space
+from lorabert.studies.sweeping.asking import Study, check_storage, need_optuna
 from lorabert.studies.sweeping.choosing import Pruner, Sampler
 from lorabert.studies.sweeping.measuring import Metric, measure
 from lorabert.studies.sweeping.space import Dimension
@@ -30,9 +28,8 @@ if TYPE_CHECKING:
     import optuna
 
 Say = Callable[[str], None]
-_DATABASE, _WORKER_FILE, _LOCK = "study.db", "worker.json", ".lock"
-# On a GPU runs that train together cost little more than one; on a CPU each takes its own time, so that the sampler may
-# just as well learn from each before it proposes the next.
+_DATABASE = "study.db"
+# A GPU wants several runs in every step to be busy; without one the sampler may as well learn from each trial before the next.
 _TOGETHER = {"cpu": 1}
 _TOGETHER_ON_A_GPU = 8
 
@@ -109,13 +106,17 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
         raise InputError("A sweep needs trials", got=f"--trials {sweep.trials}", expected="at least 1")
     if sweep.concurrent is not None and sweep.concurrent < 1:
         raise InputError("Trials cannot train together", got=f"--concurrent {sweep.concurrent}", expected="auto, or at least 1")
+    if storage:
+        check_storage(storage)
     splits = sources.load(sweep.settings.data)
     bases.find(sweep.settings.model)
     folder = out or Path("sweeps") / f"{Path(splits.origin).stem}-{sweep.name()}"
-    with disk_errors(folder), _alone(folder):
+    with disk_errors(folder), place.alone(folder):
         plan = sweep.plan() | {"data": _selection_data(splits)}
-        study = Study(storage or f"sqlite:///{folder / _DATABASE}", f"lorabert-{sweep.name()}", _worker(folder),
-                      sweep.dimensions, plan, first=sweep.start(), alone=storage is None)  # fmt: skip
+        # A folder's own database has one study; in one that many share, equal sweeps find each other by their name.
+        name = f"lorabert-{sweep.name()}" if storage else "lorabert"
+        study = Study(storage or f"sqlite:///{folder / _DATABASE}", name, place.worker(folder, name), sweep.dimensions, plan,
+                      first=sweep.start(), alone=storage is None)  # fmt: skip
         search = _Search(sweep, study, folder, say)
         try:
             return search.finish()
@@ -210,27 +211,6 @@ def _selection_data(splits: sources.Splits) -> str:
     """The sha256 of what is trained and selected on. The test split has no part in a sweep, so it has none in this either."""
     without_test = dataclasses.replace(splits, test=splits.test.rows([]))
     return without_test.fingerprint()
-
-
-def _worker(folder: Path) -> str:
-    """Who works in this folder: the same name after a kill, another in another folder."""
-    file = folder / _WORKER_FILE
-    if not file.exists():
-        write_atomically(file, json.dumps({"worker": secrets.token_hex(8)}).encode())
-    return json.loads(file.read_bytes())["worker"]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the folder; the operating system lets go of the lock when this one ends, however it ends."""
-    from filelock import FileLock, Timeout
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"Another process sweeps in {folder}", fix="Wait for it, or name another --out") from None
 
 
 def _unfinished(found: dict[str, Any]) -> str:
