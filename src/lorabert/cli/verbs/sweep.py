@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     parser = options_parser(
         "lorabert sweep",
         "Search for the options that suit a task: lorabert sweep --data.train reviews.csv --trials 20. Each trial is a run; "
-        "the best validation accuracy wins, and the test split is never looked at. The same command goes on where it stopped. "
+        "the best validation accuracy wins, and the test split has no part in it. The same command goes on where it stopped. "
         "Every --section.key below holds for all trials.",
         with_config=True,
     )

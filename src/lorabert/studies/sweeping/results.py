@@ -135,7 +135,7 @@ def _belief(document: dict[str, Any]) -> str:
     )
     return (
         f"The best of {chosen['configurations']} configurations on {chosen['n']:,} validation examples is optimistic, since it "
-        f"was chosen for this value. {rivals} The test split has not been looked at: use it once, on the one you keep."
+        f"was chosen for this value. {rivals} The test split had no part in this: use it once, on the one you keep."
     )
 
 
