@@ -62,7 +62,9 @@ def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
         own_alone = lora.bias == "none" and not lora.modules_to_save and lora.init_lora_weights in SHARES_BASE
         small = train.method in ("lora", "head") and own_alone
         shared = (model.name, model.revision, train.device, train.precision)
-        groups.setdefault(shared if small and train.engine != "reference" else number, []).append(job)
+        # MLflow has one run open at a time.
+        alone = train.engine == "reference" or train.report_to == "mlflow"
+        groups.setdefault(shared if small and not alone else number, []).append(job)
     return list(groups.values())
 
 

@@ -29,7 +29,7 @@ from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, RunFolder
 from lorabert.shipping import adapters, store
-from lorabert.studies import reporting
+from lorabert.studies import reporting, tracking
 
 Say = Callable[[str], None]
 Watch = Callable[[dict[str, Any]], None]
@@ -101,6 +101,7 @@ def begin(
     Raises:
         InputError: the data, the base, the configuration or the disk cannot be used.
     """
+    tracking.check(settings.train.report_to)
     prepared = _prepare(settings, say, frozen)
     name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
     run = runs.start(settings, out, resume=resume, name=name)
@@ -111,6 +112,7 @@ def begin(
     say(f"Run folder: {run.path}")
     begun = Begun(prepared, run, watch)
     with begun.told_how_it_ended():
+        begun.track()
         begun.baselines()
     return begun
 
@@ -125,7 +127,13 @@ class Begun:
 
     def __init__(self, ready: Prepared, run: RunFolder, watch: Watch | None = None) -> None:
         self.ready, self.run, self.watch = ready, run, watch
+        self.tracker: tracking.Tracker | None = None
         self.clock = _Clock(ready.seconds)
+
+    def track(self) -> None:
+        """Begin to show the training where the configuration asks for it."""
+        if self.ready.settings.train.report_to != "none":
+            self.tracker = tracking.Tracker(self.ready.settings.train.report_to, self.run)
 
     def baselines(self) -> None:
         """Note what is known before training, with the cheap baselines."""
@@ -136,6 +144,8 @@ class Begun:
     def log(self, event: dict[str, Any]) -> None:
         """Keep an event of the training, and show it to whoever watches."""
         self.run.log(event)
+        if self.tracker:
+            self.tracker.log(event)
         if self.watch:
             self.watch(event)
 
@@ -153,6 +163,8 @@ class Begun:
     def finish(self, fit: Fit, engine: str, reason: str) -> dict[str, Any]:
         """Answer the validation and the test split, measure, save the adapter, and return the record."""
         ready, run, clock = self.ready, self.run, self.clock
+        if self.tracker:
+            self.tracker.finish()
         run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
         clock.lap("train")
         answers = _answers(ready)
@@ -191,6 +203,8 @@ class Begun:
 
     def note(self, error: BaseException) -> None:
         """Note in the record how the run ended."""
+        if self.tracker:
+            self.tracker.finish()
         ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
         with suppress(OSError):
             self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
