@@ -16,6 +16,7 @@ VERBS = {
     "train": "train one classifier from a configuration",
     "evaluate": "verify an adapter and measure it on its test split or on a file",
     "predict": "label texts with an adapter",
+    "sweep": "search for the options that suit a task, on its validation split only",
     "store": "keep adapters under names and versions: add, list, show, verify, resolve, remove",
     "serve": "one server for many classifiers, with a page to try them",
     "data": "list the assets, show one, or check a file",
