@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lorabert.config import Device
 from lorabert.data.batching import by_length, padded_batch
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
@@ -76,7 +77,10 @@ class Classifier:
         tokenizer: the base's tokenizer.
         label_names: the classes in order.
         max_length: longest text in tokens.
+        device: where it can compute; auto is wherever PyTorch can.
     """
+
+    device: Device = "auto"
 
     def __init__(self, model: Any, tokenizer: Any, label_names: Sequence[str], max_length: int) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -89,7 +93,11 @@ class Classifier:
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> np.ndarray:
         """Logits of each text, (n, C) float32, on the CPU in fp32."""
         split = Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64))
-        return predict(self.model, self.encode(split), pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
+        return self.logits_of(self.encode(split), batch_size=batch_size)
+
+    def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
+        """Logits of tokenised texts, (n, C) float32, in the split's order."""
+        return predict(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size, placement=placement)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
         """The label of each text, with the probability of every label."""
