@@ -21,8 +21,8 @@ print([labels[str(best)] for best in logits.argmax(1)])"""
 _WHAT = {
     "merged": "a plain Transformers model: the LoRA weights are added into the base's, and nothing of PEFT is needed",
     "onnx": "an ONNX graph in fp32, for batches of any size and any length",
-    "onnx-int8": "an ONNX graph with the encoder's matrices in 8 bits, a scale for every 32 inputs of each output channel, and the "
-    "embeddings and the head in fp32, for ONNX Runtime 1.22 or newer",
+    "onnx-int8": "an ONNX graph with the encoder's matrices in 8 bits, a scale for every 32 inputs of each output channel, "
+    "and the embeddings and the head in fp32, for ONNX Runtime 1.22 or newer",
 }
 
 
