@@ -127,9 +127,15 @@ def answers(classifier: Classifier, asked: Examples, batch_size: int) -> Answers
 
 
 def compared(adapter: Answers, export: Answers, asked: Examples) -> dict[str, Any]:
-    """The figures of parity.json: logits, agreement and, on the validation split, accuracy and macro-F1 of both sides."""
+    """The figures of parity.json: logits, agreement and, on the validation split, accuracy and macro-F1 of both sides.
+
+    Raises:
+        InputError: the export's logits are not finite numbers, which no tolerance allows.
+    """
     ours, theirs = (np.concatenate([side.fixed, *_some(side.validation)]) for side in (adapter, export))
-    difference, largest = np.abs(theirs - ours), float(np.abs(ours).max())
+    if not np.isfinite(theirs).all():
+        raise InputError("The export's answers are not finite numbers", fix="Choose another --format")
+    difference, largest = np.abs(theirs - ours), float(np.abs(ours).max()) or 1.0
     same = ours.argmax(1) == theirs.argmax(1)
     together = np.abs(export.fixed - export.alone).max()
     return {
@@ -180,8 +186,6 @@ def excesses(format_name: str, figures: dict[str, Any]) -> list[str]:
     tolerance = TOLERANCES[format_name]
     found = []
     relative = figures["logits"]["relative_max_difference"]
-    if not np.isfinite(relative):
-        return ["its logits are not finite numbers"]
     if tolerance.relative_difference is not None and relative > tolerance.relative_difference:
         found.append(
             f"its logits differ by up to {relative:.2g} of the largest, and {tolerance.relative_difference:g} is allowed"
