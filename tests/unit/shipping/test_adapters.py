@@ -15,12 +15,12 @@ from packaging.version import Version
 from transformers import AutoModelForSequenceClassification
 
 import tiny
-from lorabert.config import METHODS, LoraConfig, ModelConfig
+from adapted import LABELS, saved, trained
+from lorabert.config import METHODS, ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
-from lorabert.models import bases, methods
+from lorabert.models import bases
 from lorabert.shipping import adapters, manifests
-from adapted import LABELS, saved, trained
 
 TEXTS = [*tiny.reviews(12, 3)[0], "", "映画"]
 
