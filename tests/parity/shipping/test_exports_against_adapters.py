@@ -104,7 +104,7 @@ def fixed(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
 
 
 def test_an_answer_does_not_depend_on_what_shares_its_batch(traced):
-    _, folder, texts, answers, _, plain = traced
+    _, folder, texts, _, _, plain = traced
     for place, name in ((folder, "onnx"), (folder / "int8", "onnx-int8")):
         graph = opened(place, name, LABELS, plain.max_length)
         encoded = graph.encode(texts)

@@ -191,7 +191,7 @@ def test_an_export_that_is_no_number_is_refused_whatever_is_allowed(adapter, mon
 
 def test_wrong_inputs_are_refused_before_anything_is_read(adapter, monkeypatch):
     monkeypatch.setattr(adapters, "load", None)
-    with pytest.raises(InputError, match="'tflite'.*merged, onnx, onnx-int8"):
+    with pytest.raises(InputError, match=r"'tflite'.*merged, onnx, onnx-int8"):
         exporting.export(adapter, Path("out"), "tflite")
     Path("full").mkdir()
     Path("full/thesis.txt").write_text("years of work", encoding="utf-8")
