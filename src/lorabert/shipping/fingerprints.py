@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lorabert.data.sources import Split
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError
 
@@ -47,6 +49,7 @@ def compared(classifier: Classifier, recorded: dict[str, Any], tolerance: float 
     return difference, [f"its logits differ from the recorded ones by up to {difference:.3g}"]
 
 
-def _logits(classifier: Classifier, texts: tuple[str, ...] | list[str]) -> np.ndarray:
+def _logits(classifier: Classifier, texts: Sequence[str]) -> np.ndarray:
     """Logits of texts, each alone so that no batch shape plays a part, (texts, C) float32."""
-    return np.concatenate([classifier.logits([text]) for text in texts])
+    split = classifier.encode(Split(list(texts), None, np.zeros(len(texts), np.int64)))
+    return np.concatenate([classifier.plain_logits(split.rows(np.array([row])), batch_size=1) for row in range(len(split))])

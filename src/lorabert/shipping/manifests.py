@@ -44,7 +44,7 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
     """The manifest of an adapter folder, or of a folder of the other kinds allowed, its own hash checked.
 
     Raises:
-        InputError: the folder is nothing of the kind.
+        InputError: the folder is nothing of the kind, or cannot be read.
         MismatchError: the manifest was changed.
     """
     path = folder / MANIFEST
@@ -52,7 +52,10 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
         raise InputError(f"{folder} is not an {' or an '.join(kinds)}",
                          got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
                          expected=" or ".join(_MADE_BY[kind] for kind in kinds))  # fmt: skip
-    manifest = unsealed(path.read_bytes())
+    try:
+        manifest = unsealed(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read", got=error.strerror or str(error)) from None
     if manifest is None:
         raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} was changed after it was written"], fix=RESTORE)
     version = manifest.get("schema_version")
@@ -95,9 +98,12 @@ def _file_problem(folder: Path, name: str, entry: Any) -> str | None:
         return f"{name} is missing"
     if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
         return f"its manifest gives no size and hash of {name}"
-    if (size := path.stat().st_size) != entry["bytes"]:
-        return f"{name} has {size} bytes instead of {entry['bytes']}"
-    return None if sha256_of(path) == entry["sha256"] else f"{name} was changed: its sha256 differs"
+    try:
+        if (size := path.stat().st_size) != entry["bytes"]:
+            return f"{name} has {size} bytes instead of {entry['bytes']}"
+        return None if sha256_of(path) == entry["sha256"] else f"{name} was changed: its sha256 differs"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
 
 
 def is_plain(name: str) -> bool:

@@ -16,7 +16,10 @@ def main(argv: list[str]) -> None:
         "labelled texts.",
     )
     parser.add_argument(
-        "target", nargs="?", default=None, help="Run, adapter or export folder; the newest finished run when left out."
+        "target",
+        nargs="?",
+        default=None,
+        help="Run, adapter or export folder, or a name in the store, such as emotion@1; the newest finished run when left out.",
     )
     parser.add_argument("--data", type=str, default=None, help="CSV, TSV, JSONL or Parquet file with the adapter's labels.")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test", help="Split of the recorded data.")

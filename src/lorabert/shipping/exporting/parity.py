@@ -14,7 +14,7 @@ from lorabert.data import sources
 from lorabert.data.sources import Split
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError
-from lorabert.evidence import metrics, statistics
+from lorabert.evidence import statistics
 from lorabert.shipping import fingerprints
 
 _PASSAGE = (
@@ -110,16 +110,16 @@ def fixed_texts(max_length: int, *, pairs: bool) -> Split:
 
 
 def answers(classifier: Classifier, asked: Examples, batch_size: int) -> Answers:
-    """Ask a classifier everything."""
+    """Ask a classifier everything, by PEFT's, Transformers' or ONNX Runtime's own forward: none of the engine's is in it."""
     fixed = classifier.encode(asked.fixed)
-    alone = [classifier.logits_of(fixed.rows(np.array([row])), batch_size=1) for row in range(len(fixed))]
+    alone = [classifier.plain_logits(fixed.rows(np.array([row])), batch_size=1) for row in range(len(fixed))]
     lengths, validation = [fixed.lengths], None
     if asked.validation is not None:
         encoded = classifier.encode(asked.validation)
-        validation = classifier.logits_of(encoded, batch_size=batch_size)
+        validation = classifier.plain_logits(encoded, batch_size=batch_size)
         lengths.append(encoded.lengths)
     return Answers(
-        fixed=classifier.logits_of(fixed, batch_size=batch_size),
+        fixed=classifier.plain_logits(fixed, batch_size=batch_size),
         alone=np.concatenate(alone),
         validation=validation,
         lengths=np.concatenate(lengths),
@@ -170,15 +170,9 @@ def _scores(adapter: np.ndarray | None, export: np.ndarray | None, asked: Exampl
     for name, logits in (("adapter", adapter), ("export", export)):
         estimates = statistics.estimates(labels, logits.argmax(1), logits.shape[1])
         document[name] = {metric: estimates[metric].to_dict() for metric in ("accuracy", "f1_macro")}
-    right = [logits.argmax(1) == labels for logits in (adapter, export)]
-    table = metrics.confusion_matrix(right[0], right[1], 2)
-    gained = statistics.bootstrap_interval(table, _net_gain, generator=np.random.default_rng(0))
+    theirs, ours = (logits.argmax(1)[None] for logits in (export, adapter))
+    gained = statistics.paired_difference(labels, theirs, ours, adapter.shape[1], generator=np.random.default_rng(0))
     return document | {"accuracy_difference": gained.to_dict()}
-
-
-def _net_gain(table: np.ndarray) -> np.ndarray:
-    """Share of examples that only the export has right, less those that only the adapter has; tables (..., 2, 2)."""
-    return (table[..., 0, 1] - table[..., 1, 0]) / table.sum((-2, -1))
 
 
 def excesses(format_name: str, figures: dict[str, Any]) -> list[str]:
