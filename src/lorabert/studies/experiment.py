@@ -79,6 +79,11 @@ def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False,
     return _outcome(run)
 
 
+def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
+    """What the test split of a configuration can be predicted with for next to nothing; nothing is trained or written."""
+    return _cheap_baselines(_prepare(settings, say))
+
+
 def _prepare(settings: RunConfig, say: Say) -> _Prepared:
     from transformers import set_seed
 

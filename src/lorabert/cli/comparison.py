@@ -1,0 +1,146 @@
+"""What a comparison looks like on a screen: a few tables a task, and a sentence for each difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lorabert.cli.output import Output
+from lorabert.studies.reporting import percent
+
+_NAMES = {"accuracy": "accuracy", "f1_macro": "macro-F1", "mcc": "MCC"}
+
+
+def show(out: Output, document: dict[str, Any]) -> None:
+    """All tasks, and what holds for all of them."""
+    plan = document["plan"]
+    for task in document["tasks"]:
+        _systems(out, task, len(plan["seeds"]))
+        _differences(out, task)
+        _cost(out, task)
+        _published(out, task)
+    for line in _remarks(document):
+        out.say(line)
+    out.say(f"Comparison: {document['comparison']}")
+
+
+def _systems(out: Output, task: dict[str, Any], seeds: int) -> None:
+    metric = task["metric"]
+    rows = [[name, *_scores(system, metric)] for name, system in task["systems"].items()]
+    rows += [[name, percent(scores[metric]), "", "", "", ""] for name, scores in task["baselines"].items()]
+    over = "seeds and examples" if seeds > 1 else "examples; one seed"
+    title = f"{task['task']}: {_NAMES[metric]} on {task['n_test']:,} test examples, points [95% interval over {over}]"
+    out.table(title, ["", "mean", "sd", "median", "by seed", "failed"], rows)
+    for name, system in task["systems"].items():
+        for why in dict.fromkeys(failure["why"] for failure in system["failures"]):
+            failed = [str(failure["seed"]) for failure in system["failures"] if failure["why"] == why]
+            out.say(f"{name} failed with seed{'s' if len(failed) > 1 else ''} {', '.join(failed)}: {why}")
+
+
+def _scores(system: dict[str, Any], metric: str) -> list[str]:
+    failed = f"{len(system['failures'])} of {len(system['runs'])}"
+    if system["metrics"] is None:
+        return ["-", "-", "-", "-", failed]
+    found = system["metrics"][metric]
+    sd = "-" if found["sd"] is None else f"{100 * found['sd']:.2f}"
+    return [
+        percent(found),
+        sd,
+        f"{100 * found['median']:.1f}",
+        " ".join(f"{100 * value:.1f}" for value in found["values"]),
+        failed,
+    ]
+
+
+def _differences(out: Output, task: dict[str, Any]) -> None:
+    if not task["differences"]:
+        return
+    rows = [
+        [found["system"], f"{100 * found['value']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]",
+         f"{found['test']['p']:.3g}", f"{found['test']['smallest_p']:.2g}", f"{found['test']['p_holm']:.3g}", found["verdict"]]
+        for found in task["differences"]
+    ]  # fmt: skip
+    header = ["", "difference [95% interval]", "p", "least p", "Holm", "verdict"]
+    out.table(
+        f"Minus {task['differences'][0]['against']}, paired, points; test: {task['differences'][0]['test']['name']}", header, rows
+    )
+    for found in task["differences"]:
+        out.say(sentence(found))
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """What a difference says, in words."""
+    pair, margin = f"{found['system']} and {found['against']}", f"{100 * found['margin']:g} points"
+    if found["verdict"] == "equivalent":
+        said = f"{pair} are equivalent: the difference is surely within {margin}"
+    elif found["verdict"] == "different":
+        better = "better" if found["value"] > 0 else "worse"
+        said = f"{found['system']} is {better} than {found['against']}: by {_span(found)} points"
+    else:
+        said = f"{pair} are not told apart by these runs: the difference may be anything from {_span(found)} points"
+    if found["n_seeds"] == 1:
+        return f"{said}. One seed: this is about two classifiers, and says nothing about other seeds."
+    return f"{said} ({found['n_seeds']} seeds)."
+
+
+def _span(found: dict[str, Any]) -> str:
+    return f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}"
+
+
+def _cost(out: Output, task: dict[str, Any]) -> None:
+    rows = [
+        [name, f"{cost['parameters']:,}", f"{cost['head_parameters']:,}", _seconds(cost["train_seconds"]),
+         _megabytes(cost["peak_bytes"]), _megabytes(cost["adapter_bytes"]), _rate(system)]
+        for name, system in task["systems"].items()
+        if (cost := system["cost"])
+    ]  # fmt: skip
+    if rows:
+        out.table("Cost of a run (median)", ["", "trained", "of it head", "seconds", "peak MB", "adapter MB", "rate"], rows)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds < 10 else f"{seconds:,.0f}"
+
+
+def _megabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e6:.2g}" if count < 1e7 else f"{count / 1e6:.0f}"
+
+
+def _rate(system: dict[str, Any]) -> str:
+    return f"{system['learning_rate']:g} {system['learning_rate_from']}"
+
+
+def _published(out: Output, task: dict[str, Any]) -> None:
+    if not task["published"]:
+        return
+    rows = [
+        [f"{row['method']}, {row['base']}", f"{100 * row['value']:.1f}", f"{row['source']}; {row['selection']}"]
+        for row in task["published"]
+    ]
+    out.table(
+        f"Published for these {task['n_test']:,} test examples; ours: {task['base']}", ["", "points", "source; selection"], rows
+    )
+
+
+def _remarks(document: dict[str, Any]) -> list[str]:
+    plan = document["plan"]
+    lines = [_tuning(plan)]
+    for task in document["tasks"]:
+        for name, found in (task["tuning"] or {}).items():
+            if found["edge"]:
+                lines.append(f"{task['task']}, {name}: the {found['edge']} rate of the grid was best ({found['chosen']:g}); a better one "
+                             "may lie beyond it.")  # fmt: skip
+    if len(plan["seeds"]) == 1:
+        lines.append("One seed: nothing can be said about seeds. Another one may turn every difference round; add --seeds 5.")
+    if document["environment"]["device"] == ["cpu"]:
+        lines.append("Peak memory is the most that the process held up to the end of a run, earlier runs in it included; full "
+                     "fine-tuning holds a second copy of the base, which PEFT keeps.")  # fmt: skip
+    return lines
+
+
+def _tuning(plan: dict[str, Any]) -> str:
+    if plan["tuning"] is None:
+        return "Learning rates were not tuned: a difference may be that of the rates and not of the methods. --tune chooses them."
+    count = "; ".join(
+        f"{method}: {', '.join(f'{rate:g}' for rate in rates)}" for method, rates in plan["tuning"]["rates"].items()
+    )
+    return f"Learning rates were chosen on validation with seed {plan['tuning']['seed']}, one run a rate. {count}."
