@@ -127,8 +127,8 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     for task in document["tasks"]:
         for name, found in (task["tuning"] or {}).items():
             if found["edge"]:
-                lines.append(f"{task['task']}, {name}: the {found['edge']} rate of the grid was best ({found['chosen']:g}); a better one "
-                             "may lie beyond it.")  # fmt: skip
+                best = f"the {found['edge']} rate of the grid, {found['chosen']:g}, was best"
+                lines.append(f"{task['task']}, {name}: {best}; a better one may lie beyond it.")
     if len(plan["seeds"]) == 1:
         lines.append("One seed: nothing can be said about seeds. Another one may turn every difference round; add --seeds 5.")
     if document["environment"]["device"] == ["cpu"]:

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,14 +64,9 @@ def record_at(folder: Path) -> Record:
 
 
 def units(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
-    """What a worker takes at once: a share of the LoRA runs of one base, which train together, or one other run."""
-    together: defaultdict[str, list[Job]] = defaultdict(list)
-    alone = [[job] for job in jobs if job.settings.train.method != "lora"]
-    for job in jobs:
-        if job.settings.train.method == "lora":
-            together[repr(job.settings.model)].append(job)
-    shares = [same_base[part::workers] for same_base in together.values() for part in range(workers)]
-    return [share for share in shares if share] + alone
+    """What a worker takes at once: its share of the runs that can train together, or one other run."""
+    shares = [group[part::workers] for group in campaign.groups(jobs) for part in range(workers)]
+    return sorted((share for share in shares if share), key=len, reverse=True)
 
 
 def _local(jobs: Sequence[Job], _: int, log: Path) -> dict[str, Record]:
@@ -86,7 +80,7 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
 
     others = set(multiprocessing.active_children())
     quiet, before = "TQDM_DISABLE", os.environ.get("TQDM_DISABLE")
-    os.environ[quiet] = "1"  # read when a worker imports tqdm: bars of several processes would overwrite one another
+    os.environ[quiet] = before or "1"  # read when a worker imports tqdm: bars of several processes would overwrite one another
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_settle, initargs=(workers,))
     made: dict[str, Record] = {}
     try:
@@ -102,14 +96,15 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        os.environ.pop(quiet) if before is None else os.environ.__setitem__(quiet, before)
+        if before is None:
+            del os.environ[quiet]
     return made
 
 
 def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
     try:
-        import ray
+        import ray  # type: ignore[import-not-found]
     except ImportError:
         raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'") from None
     ray.init(ignore_reinit_error=True, log_to_driver=False)

@@ -77,14 +77,12 @@ def _parser() -> Any:
         help="Assets, files or hub ids (owner/name:subset), separated by commas; --data otherwise.",
     )
     add("--vary", type=str, action="append", default=[], help="Compare values of any option: lora.r=1,8,64. May be given again.")
-    add("--tune", action="store_true", help="Choose each method's learning rate on validation, from four times as many runs as methods "
-        "x tasks; else the table says that rates were not tuned.")  # fmt: skip
+    add("--tune", action="store_true", help="Choose each system's learning rate on validation: four more runs a system and task.")
     add("--tune_rates", type=Any, default=None, help="Rates to try instead: 1e-4,1e-3 or {lora: [5e-4, 1e-3], full: [5e-5]}.")
     add("--against", type=str, default=None, help="The system that the others are compared with; full where it is among them.")
     add("--margin", type=float, default=0.005, help="Differences within it do not matter: 0.005 is half a point.")
     add("--metric", type=str, default="accuracy", help="accuracy, f1_macro or mcc.")
-    add("--launcher", choices=["local", "processes", "ray"], default="local", help="Make the runs in this process, in several, or on "
-        "a Ray cluster.")  # fmt: skip
+    add("--launcher", choices=["local", "processes", "ray"], default="local", help="This process, several, or a Ray cluster.")
     add("--workers", type=int, default=2, help="How many runs at once, for processes and ray.")
     add("--out", type=str, default=None, help="The study's folder; by default one below runs/ that follows from the options.")
     add("--json", action="store_true", help=JSON)

@@ -28,7 +28,7 @@ def plan(
     settings: RunConfig,
     *,
     rate: float | None = None,
-    methods: Any = ",".join(METHODS),
+    methods: Any = METHODS,
     seeds: int = 5,
     tasks: Any = None,
     vary: Sequence[str] = (),
@@ -226,8 +226,11 @@ def _place(spec: str) -> tuple[str, Overrides]:
         return spec, {"data.name": repository, "data.subset": subset or None, "data.train": None}
     known = [name for name, asset in ASSETS.items() if asset.kind == "data"]
     near = difflib.get_close_matches(spec, known, n=1, cutoff=0.4)
-    raise InputError(f"There is no task '{spec}'", expected=f"an asset ({', '.join(known)}), a file ({', '.join(SUFFIXES)}) or a "
-                     "hub id such as stanfordnlp/sst2 or nyu-mll/glue:sst2", fix=f"Did you mean '{near[0]}'?" if near else "")  # fmt: skip
+    raise InputError(
+        f"There is no task '{spec}'",
+        expected=f"an asset ({', '.join(known)}), a file ({', '.join(SUFFIXES)}) or a hub id (nyu-mll/glue:sst2)",
+        fix=f"Did you mean '{near[0]}'?" if near else "",
+    )
 
 
 def _rates(asked: Any, systems: tuple[System, ...], rate: float | None) -> dict[str, list[float]] | None:
@@ -240,9 +243,8 @@ def _rates(asked: Any, systems: tuple[System, ...], rate: float | None) -> dict[
                          fix="Leave one of them out")  # fmt: skip
     methods = list(dict.fromkeys(system.method for system in systems))
     if asked is True:
-        grids: dict[str, Any] = {
-            method: [DEFAULT_LEARNING_RATE[method] * factor for factor in RATE_FACTORS] for method in methods
-        }
+        defaults = {str(method): rate for method, rate in DEFAULT_LEARNING_RATE.items()}
+        grids: dict[str, Any] = {method: [defaults[method] * factor for factor in RATE_FACTORS] for method in methods}
     elif isinstance(asked, Mapping):
         for method in asked:
             _one_of("method", method, METHODS)

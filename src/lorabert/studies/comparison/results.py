@@ -22,21 +22,27 @@ _RANDOM = 0  # seed of every resampling, each from a generator of its own: the s
 
 
 @dataclass(frozen=True)
+class Answers:
+    """The test split as a run answered it: labels (n,) and predicted classes (n,)."""
+
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Run:
     """One run of a system, as far as a comparison looks at it.
 
     Attributes:
         seed: its seed.
-        record: what run.json holds, or `{"status": "failed", "error": ..}`.
-        labels: of the test split, (n,); None without usable answers.
-        predicted: the class of each test example, (n,); None without usable answers.
+        record: what run.json holds, or `{"run": .., "status": "failed", "error": ..}`.
+        answers: None when there are none that can be used.
         failure: why it counts as failed, None when it does not.
     """
 
     seed: int
     record: Record
-    labels: NDArray[np.int64] | None
-    predicted: NDArray[np.int64] | None
+    answers: Answers | None
     failure: str | None
 
 
@@ -47,14 +53,14 @@ def read(seed: int, record: Record) -> Run:
     always answering the commonest class. The last kind has answers, and they count in every mean.
     """
     if record["status"] != "done":
-        return Run(seed, record, None, None, str(record.get("error") or f"status {record['status']}"))
+        return Run(seed, record, None, str(record.get("error") or f"status {record['status']}"))
     labels, logits = test_answers(Path(record["run"]))
     if not np.isfinite(logits).all():
-        return Run(seed, record, None, None, "its logits are not numbers: the training diverged")
-    predicted = logits.argmax(1)
-    majority = np.bincount(labels).max() / len(labels)
-    learned = (predicted == labels).mean() > majority + MAJORITY_MARGIN
-    return Run(seed, record, labels, predicted, None if learned else "no better than the commonest class")
+        return Run(seed, record, None, "its logits are not numbers: the training diverged")
+    answers = Answers(labels, logits.argmax(1))
+    commonest = np.bincount(labels).max() / len(labels)
+    learned = (answers.predicted == labels).mean() > commonest + MAJORITY_MARGIN
+    return Run(seed, record, answers, None if learned else "no better than the commonest class")
 
 
 def test_answers(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -79,15 +85,13 @@ def check_alike(task: str, systems: Mapping[str, Sequence[Run]]) -> None:
     Raises:
         InputError: they did not; a comparison of them would mean nothing.
     """
-    first: NDArray[np.int64] | None = None
+    answered = [(name, run.seed, run.answers) for name, runs in systems.items() for run in runs if run.answers is not None]
+    for name, seed, answers in answered:
+        if not np.array_equal(answers.labels, answered[0][2].labels):
+            raise InputError(
+                f"The runs of '{task}' were tested on different examples", got=f"other labels in {name}, seed {seed}"
+            )
     for name, runs in systems.items():
-        for run in runs:
-            if run.labels is not None:
-                first = run.labels if first is None else first
-                if not np.array_equal(first, run.labels):
-                    raise InputError(
-                        f"The runs of '{task}' were tested on different examples", got=f"other labels in {name}, seed {run.seed}"
-                    )
         bases = {run.record["base"]["sha256"] for run in runs if "base" in run.record}
         if len(bases) > 1:
             raise InputError(f"The runs of '{name}' on '{task}' have different bases", got=f"{len(bases)} different weights",
@@ -96,11 +100,11 @@ def check_alike(task: str, systems: Mapping[str, Sequence[Run]]) -> None:
 
 def system(runs: Sequence[Run], num_labels: int) -> dict[str, Any]:
     """One system on one task: every metric over its seeds, its failures, its cost."""
-    usable = [run for run in runs if run.predicted is not None]
+    usable = [run for run in runs if run.answers is not None]
     return {
         "runs": [
             {"seed": run.seed, "run": run.record["run"], "status": run.record["status"], "failure": run.failure,
-             "metrics": {name: run.record["metrics"][name]["value"] for name in METRICS} if run.predicted is not None else None}
+             "metrics": {name: _value(run, name) for name in METRICS} if run.answers is not None else None}
             for run in runs
         ],
         "n_seeds": len(usable),
@@ -110,10 +114,15 @@ def system(runs: Sequence[Run], num_labels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _value(run: Run, metric: str) -> float:
+    return float(run.record["metrics"][metric]["value"])
+
+
 def _over_seeds(runs: Sequence[Run], num_labels: int, metric: str) -> dict[str, Any]:
-    values = [float(run.record["metrics"][metric]["value"]) for run in runs]
-    predicted = np.stack([run.predicted for run in runs if run.predicted is not None])
-    estimate = statistics.mean_over_seeds(runs[0].labels, predicted, num_labels, metric=metric, generator=_generator())  # type: ignore[arg-type]
+    values = [_value(run, metric) for run in runs]
+    answers = [run.answers for run in runs if run.answers is not None]
+    predicted = np.stack([one.predicted for one in answers])
+    estimate = statistics.mean_over_seeds(answers[0].labels, predicted, num_labels, metric=metric, generator=_generator())
     return {
         **estimate.to_dict(),
         "n_seeds": len(values),
@@ -146,16 +155,15 @@ def difference(first: Sequence[Run], second: Sequence[Run], num_labels: int, met
     With several seeds the test flips the signs of the seeds' differences. With a single one it is McNemar's, on the
     examples: it speaks of these two classifiers, not of what other seeds would give.
     """
-    others = {run.seed: run for run in second if run.predicted is not None}
-    pairs = [(run, others[run.seed]) for run in first if run.predicted is not None and run.seed in others]
+    others = {run.seed: run for run in second if run.answers is not None}
+    pairs = [(run, others[run.seed]) for run in first if run.answers is not None and run.seed in others]
     if not pairs:
         return None
-    labels = pairs[0][0].labels
-    answers = [np.stack([pair[side].predicted for pair in pairs]) for side in (0, 1)]  # type: ignore[misc]
-    estimate = statistics.paired_difference(labels, *answers, num_labels, metric=metric, generator=_generator())  # type: ignore[arg-type]
-    by_seed = [one.record["metrics"][metric]["value"] - other.record["metrics"][metric]["value"] for one, other in pairs]
+    labels, one, other = _stacked(pairs)
+    estimate = statistics.paired_difference(labels, one, other, num_labels, metric=metric, generator=_generator())
+    by_seed = [_value(run, metric) - _value(against, metric) for run, against in pairs]
     single = len(pairs) == 1
-    test = statistics.mcnemar(labels, answers[0][0], answers[1][0]) if single else statistics.paired_test(by_seed)  # type: ignore[arg-type]
+    test = statistics.mcnemar(labels, one[0], other[0]) if single else statistics.paired_test(by_seed)
     return {
         "metric": metric,
         **estimate.to_dict(),
@@ -166,6 +174,12 @@ def difference(first: Sequence[Run], second: Sequence[Run], num_labels: int, met
         "margin": margin,
         "verdict": statistics.equivalence(estimate, margin),
     }
+
+
+def _stacked(pairs: Sequence[tuple[Run, Run]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Labels (n,), and the predictions of the first and of the second of each pair, (S, n) each."""
+    both = [(one.answers, other.answers) for one, other in pairs if one.answers and other.answers]
+    return both[0][0].labels, np.stack([one.predicted for one, _ in both]), np.stack([other.predicted for _, other in both])
 
 
 def correct_over_tasks(differences: Sequence[dict[str, Any]]) -> None:

@@ -81,7 +81,7 @@ def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
         InputError: the folder holds something else, or a study that this plan does not continue; every difference is named.
     """
     study, file = Study(path), path / "study.json"
-    document = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
     if file.exists():
         before = read(file)
         problems = _differences(before["plan"], document["plan"]) + _changed_data(before["data"], fingerprints)
