@@ -113,6 +113,8 @@ def with_overrides(settings: RunConfig, overrides: Overrides) -> RunConfig:
 
 
 def slug(name: str) -> str:
-    """A folder's name for a system or a task; names that differ never share one."""
-    plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", name).strip("-.") or "unnamed"
-    return plain if plain == name.replace(" ", "-") else f"{plain[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    """A folder's name for a system or a task; names that differ never share one, not even where case does not count."""
+    plain = re.sub(r"[^a-z0-9._=+-]+", "-", name.lower().replace(" ", "+")).strip("-.")
+    if plain and plain == name.replace(" ", "+") and "+" not in name and len(plain) <= 60:
+        return plain
+    return f"{plain[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

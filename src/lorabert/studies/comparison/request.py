@@ -179,7 +179,7 @@ def _short(key: str, variations: Iterable[str]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _tasks(tasks: Any, settings: RunConfig, metric: str) -> tuple[Task, ...]:
