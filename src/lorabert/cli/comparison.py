@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lorabert.cli.output import Output
+from lorabert.studies.comparison.wording import remarks, sentence
 from lorabert.studies.reporting import percent
 
 _NAMES = {"accuracy": "accuracy", "f1_macro": "macro-F1", "mcc": "MCC"}
@@ -18,7 +19,7 @@ def show(out: Output, document: dict[str, Any]) -> None:
         _differences(out, task)
         _cost(out, task)
         _published(out, task)
-    for line in _remarks(document):
+    for line in remarks(document):
         out.say(line)
     out.say(f"Comparison: {document['comparison']}")
 
@@ -67,25 +68,6 @@ def _differences(out: Output, task: dict[str, Any]) -> None:
         out.say(sentence(found))
 
 
-def sentence(found: dict[str, Any]) -> str:
-    """What a difference says, in words."""
-    pair, margin = f"{found['system']} and {found['against']}", f"{100 * found['margin']:g} points"
-    if found["verdict"] == "equivalent":
-        said = f"{pair} are equivalent: the difference is surely within {margin}"
-    elif found["verdict"] == "different":
-        better = "better" if found["value"] > 0 else "worse"
-        said = f"{found['system']} is {better} than {found['against']}: by {_span(found)} points"
-    else:
-        said = f"{pair} are not told apart by these runs: the difference may be anything from {_span(found)} points"
-    if found["n_seeds"] == 1:
-        return f"{said}. One seed: this is about two classifiers, and says nothing about other seeds."
-    return f"{said} ({found['n_seeds']} seeds)."
-
-
-def _span(found: dict[str, Any]) -> str:
-    return f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}"
-
-
 def _cost(out: Output, task: dict[str, Any]) -> None:
     rows = [
         [name, f"{cost['parameters']:,}", f"{cost['head_parameters']:,}", _seconds(cost["train_seconds"]),
@@ -119,28 +101,3 @@ def _published(out: Output, task: dict[str, Any]) -> None:
     out.table(
         f"Published for these {task['n_test']:,} test examples; ours: {task['base']}", ["", "points", "source; selection"], rows
     )
-
-
-def _remarks(document: dict[str, Any]) -> list[str]:
-    plan = document["plan"]
-    lines = [_tuning(plan)]
-    for task in document["tasks"]:
-        for name, found in (task["tuning"] or {}).items():
-            if found["edge"]:
-                best = f"the {found['edge']} rate of the grid, {found['chosen']:g}, was best"
-                lines.append(f"{task['task']}, {name}: {best}; a better one may lie beyond it.")
-    if len(plan["seeds"]) == 1:
-        lines.append("One seed: nothing can be said about seeds. Another one may turn every difference round; add --seeds 5.")
-    if document["environment"]["device"] == ["cpu"]:
-        lines.append("Peak memory is the most that the process held up to the end of a run, earlier runs in it included; full "
-                     "fine-tuning holds a second copy of the base, which PEFT keeps.")  # fmt: skip
-    return lines
-
-
-def _tuning(plan: dict[str, Any]) -> str:
-    if plan["tuning"] is None:
-        return "Learning rates were not tuned: a difference may be that of the rates and not of the methods. --tune chooses them."
-    count = "; ".join(
-        f"{method}: {', '.join(f'{rate:g}' for rate in rates)}" for method, rates in plan["tuning"]["rates"].items()
-    )
-    return f"Learning rates were chosen on validation with seed {plan['tuning']['seed']}, one run a rate. {count}."
