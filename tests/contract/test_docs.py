@@ -38,7 +38,9 @@ def test_the_tree_of_the_readme_names_what_is_there():
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"], ids=lambda path: path.name
+    "document",
+    [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md", ROOT / "docs" / "statistics.md"],
+    ids=lambda path: path.name,
 )
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.config import RunConfig
+from lorabert.engine.multilora import SHARES_BASE
 from lorabert.errors import InputError, Unsupported
 from lorabert.runs import Fit
 from lorabert.studies import experiment
@@ -55,7 +56,8 @@ def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
         model, train, lora = job.settings.model, job.settings.train, job.settings.lora
-        small = train.method == "head" or (train.method == "lora" and lora.bias == "none" and not lora.modules_to_save)
+        own_alone = lora.bias == "none" and not lora.modules_to_save and lora.init_lora_weights in SHARES_BASE
+        small = train.method in ("lora", "head") and own_alone
         shared = (model.name, model.revision, train.device, train.precision)
         groups.setdefault(shared if small and train.engine != "reference" else number, []).append(job)
     return list(groups.values())

@@ -20,7 +20,7 @@ from lorabert.data.encoding import Encoded
 from lorabert.data.sources import SPLITS, Splits
 from lorabert.data.splitting import sample
 from lorabert.engine.prediction import Classifier, features, predict
-from lorabert.errors import InputError, Unsupported
+from lorabert.errors import InputError, MismatchError, Unsupported
 from lorabert.evidence import baselines, metrics, statistics
 from lorabert.files import disk_errors
 from lorabert.hardware import Placement
@@ -28,7 +28,7 @@ from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, RunFolder
-from lorabert.shipping import adapters
+from lorabert.shipping import adapters, store
 from lorabert.studies import reporting
 
 Say = Callable[[str], None]
@@ -341,10 +341,13 @@ def _outcome(run: RunFolder) -> dict[str, Any]:
 
 
 def adapter_of(target: Path | None) -> Path:
-    """The adapter that a run folder, an adapter folder or nothing (the newest finished run) stands for.
+    """The adapter that a run folder, an adapter folder, a name in the default store or nothing (the newest run) stands for.
+
+    A folder wins over a name.
 
     Raises:
-        InputError: the run is not finished, or there is none.
+        InputError: the run is not finished, or there is none of these.
+        MismatchError: the store's adapter is not what was added.
     """
     if target is None:
         return runs.newest().adapter
@@ -354,7 +357,23 @@ def adapter_of(target: Path | None) -> Path:
             raise InputError(f"The run {target} is not finished", got=f"status {run.record.get('status')}",
                              fix="Go on with the same command and --resume")  # fmt: skip
         return run.adapter
-    return target
+    return target if target.exists() or not store.is_reference(str(target)) else _stored(str(target))
+
+
+def _stored(reference: str) -> Path:
+    """An adapter's folder in the default store."""
+    kept = store.Store(store.default_root())
+    if not kept.exists():
+        raise InputError(f"There is no folder '{reference}', and no store '{kept.root}' that could have it by that name",
+                         expected="a run folder, an adapter folder, or a name in a store",
+                         fix="LORABERT_STORE names another store")  # fmt: skip
+    try:
+        return kept.folder(kept.resolve(reference))
+    except MismatchError:
+        raise
+    except InputError as error:
+        raise InputError(f"There is no folder '{reference}', and t{error.wrong[1:]}", got=error.got,
+                         expected=error.expected, fix=error.fix) from None  # fmt: skip
 
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from lorabert.evidence.metrics import METRICS, confusion_matrix
-from lorabert.evidence.statistics import bootstrap_interval, intervals, wilson_interval
+from lorabert.evidence.statistics import bootstrap_interval, intervals, paired_test, wilson_interval
 
 RESAMPLES = 20_000
 TOLERANCE = 0.03  # of the interval's width: 2.5 standard errors of the difference of two bootstraps of that size
@@ -72,3 +72,10 @@ def test_jackknife_by_cell_equals_jackknife_by_example():
     keep = ~np.eye(25, dtype=bool)
     by_example = [float(metric(confusion_matrix(labels[row], predictions[row], 3))) for row in keep]
     np.testing.assert_allclose(np.sort(by_cell), np.sort(by_example), atol=1e-12)
+
+
+@pytest.mark.parametrize("differences", [[0.3, 0.1, -0.2, 0.5], [1, 1, 0, -1, 2, 2], [0.01] * 10, [0.0, 0.0, 0.0]])
+def test_paired_test(differences):
+    expected = stats.permutation_test((np.array(differences),), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert paired_test(differences).p == pytest.approx(expected.pvalue, abs=1e-12)
+    assert paired_test(differences).statistic == pytest.approx(expected.statistic, abs=1e-12)

@@ -25,7 +25,7 @@ from lorabert.hardware import Placement
 from lorabert.runs import Log
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """One training that the fast engine is asked for.
 

@@ -14,13 +14,13 @@ seeds' metrics when examples are drawn anew estimates the one between. Together 
 The seeds' share gets Student's t with S - 1 degrees of freedom, because five values resampled know too little of their
 own spread; the examples' share gets the bootstrap's own bounds, which follow the metric's skewness. Their distances from
 the value are put together as `sqrt(seeds² + examples²)`, on each side (Graybill and Wang 1980; Zou and Donner 2008). The
-simulations are in benchmarks/statistics_coverage.py, with the bootstraps that cover too little.
+simulations are in benchmarks/statistics_coverage.py, beside those of the bootstraps that draw seeds, then examples.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lorabert.evidence.metrics import METRICS, ClassCounts, Metric, class_counts, confusion_matrix
+from lorabert.evidence.metrics import METRICS, ClassCounts, Metric, confusion_matrix
 from lorabert.evidence.statistics.bootstrap import CHUNK_ENTRIES, bca_tails
 from lorabert.evidence.statistics.estimate import Estimate
 from lorabert.evidence.statistics.intervals import wilson_bounds
@@ -41,7 +41,8 @@ def mean_over_seeds(
 ) -> Estimate:
     """Estimate what a method reaches on average, over new seeds and new examples.
 
-    With one seed the interval is over examples only: how much other seeds would have changed is not in it.
+    With one seed the interval is over examples only: how much other seeds would have changed is not in it. For the accuracy
+    the examples' share is Wilson's, and nothing is drawn.
 
     Args:
         labels: true class indices, shape (n,).
@@ -57,6 +58,7 @@ def mean_over_seeds(
 
     Raises:
         ValueError: there are no examples or seeds, shapes do not fit, or a class lies outside `range(num_labels)`.
+        KeyError: there is no such metric.
     """
     table = _Answers(labels, (predicted,), num_labels)
     values, jackknife = table.scores(METRICS[metric])
@@ -102,6 +104,7 @@ def paired_difference(
 
     Raises:
         ValueError: there are no examples or seeds, shapes do not fit, or a class lies outside `range(num_labels)`.
+        KeyError: there is no such metric.
     """
     table = _Answers(labels, (first, second), num_labels)
     seeds = len(table.runs) // 2
@@ -144,45 +147,49 @@ class _Answers:
 
     def score_draws(self, metric: Metric, generator: np.random.Generator, resamples: int) -> Values:
         """The metric of each run on draws of n examples with replacement: shape (resamples, R)."""
-        rows = max(1, CHUNK_ENTRIES // max(len(self.counts), self.num_labels))
+        rows = max(1, CHUNK_ENTRIES // max(len(self.counts), len(self.runs) * self.num_labels))
         sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
         shares = self.counts / self.n
         return np.concatenate([self._score(metric, generator.multinomial(self.n, shares, size)) for size in sizes])
 
     def _score(self, metric: Metric, draws: NDArray[np.int64]) -> Values:
         """The metric of each run where `draws` (b, k) counts the examples of each group: shape (b, R)."""
+        columns = np.ascontiguousarray(draws.T)
+        right, every = self.runs == self.labels, np.ones_like(self.runs, dtype=bool)
+        hits, predicted = (self._by_class(self.runs, chosen, columns) for chosen in (right, every))
+        support = self._by_class(self.labels[None], every[:1], columns)
+        return metric(ClassCounts(hits, support, predicted))
+
+    def _by_class(self, classes: Classes, chosen: NDArray[np.bool_], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sum `columns` (k, b) over the chosen groups of each class, for each row of `classes` (R, k): shape (b, R, C)."""
         from scipy.sparse import csr_array
 
-        columns, groups = np.ascontiguousarray(draws.T), np.arange(len(self.counts))
-
-        def by_class(classes: Classes, ones: NDArray) -> NDArray:
-            """Sum the drawn counts of the groups of each class: shape (b, C)."""
-            shape = (self.num_labels, len(groups))
-            return (csr_array((ones.astype(np.int64), (classes, groups)), shape=shape) @ columns).T
-
-        every = np.ones(len(groups))
-        support = by_class(self.labels, every)
-        counts = (ClassCounts(by_class(run, run == self.labels), support, by_class(run, every)) for run in self.runs)
-        return np.stack([metric(each) for each in counts], axis=-1)
+        row, group = np.nonzero(chosen)
+        shape = (len(classes) * self.num_labels, len(columns))
+        places = (row * self.num_labels + classes[row, group], group)
+        sums = np.asarray(csr_array((np.ones(len(group), dtype=np.int64), places), shape=shape) @ columns)
+        return sums.reshape(len(classes), self.num_labels, -1).transpose(2, 0, 1)
 
     def _score_without_each(self, metric: Metric) -> Values:
         """The metric of each run after leaving out one example of each group: shape (k, R)."""
         one_hot = np.eye(self.num_labels, dtype=np.int64)
         scores = np.empty((len(self.counts), len(self.runs)))
         for index, run in enumerate(self.runs):
-            confusion = np.zeros((self.num_labels, self.num_labels), dtype=np.int64)
-            np.add.at(confusion, (self.labels, run), self.counts)
-            hits, support, predicted = class_counts(confusion)
             # Groups that this run puts into the same cell of its confusion matrix give the same value.
-            (true, answered), cell = np.unique([self.labels, run], axis=1, return_inverse=True)
-            right = (true == answered)[:, None]
-            left = ClassCounts(hits - right * one_hot[true], support - one_hot[true], predicted - one_hot[answered])
-            scores[:, index] = metric(left)[cell.ravel()]
+            cells, cell = np.unique(self.labels * self.num_labels + run, return_inverse=True)
+            true, answered = np.divmod(cells, self.num_labels)
+            one_true, one_answered, in_cell = one_hot[true], one_hot[answered], np.bincount(cell, self.counts).astype(np.int64)
+            hits, support, predicted = in_cell @ (one_true * one_answered), in_cell @ one_true, in_cell @ one_answered
+            left = ClassCounts(hits - one_true * one_answered, support - one_true, predicted - one_answered)
+            scores[:, index] = metric(left)[cell]
         return scores
 
 
 def _covariance(jackknife: Values, counts: NDArray[np.integer]) -> Values:
-    """Covariance of the seeds' values over new examples, from leaving one out (k, S): the infinitesimal jackknife, (S, S)."""
+    """Covariance of the seeds' values over new examples, shape (S, S), by the jackknife: from leaving one out, (k, S).
+
+    Divided by n where the jackknife has n - 1, so that for the accuracy of one run it is `p (1 - p) / n`.
+    """
     n = counts.sum()
     influence = (n - 1) * (np.average(jackknife, axis=0, weights=counts) - jackknife)
     return (influence * counts[:, None]).T @ influence / n**2
