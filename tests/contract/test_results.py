@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import comparisons
+import studies
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,9 +27,9 @@ def record(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(
-            comparisons, "QUICK", tuple(word for word in comparisons.QUICK if word not in ("--train.learning_rate", "5e-3"))
+            comparisons, "QUICK", tuple(word for word in studies.QUICK if word not in ("--train.learning_rate", "5e-3"))
         )
-        return json.loads(comparisons.small_comparison(folder, *words).read_text())
+        return json.loads(studies.small_comparison(folder, *words).read_text())
 
 
 def test_the_page_is_up_to_date_with_the_records(results):

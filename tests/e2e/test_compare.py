@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import comparisons
+import studies
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 BASE = ("--methods", "lora,full", "--seeds", "2")
@@ -21,7 +21,7 @@ BASE = ("--methods", "lora,full", "--seeds", "2")
 @pytest.fixture(scope="module")
 def words(shell):
     """Words of a comparison of four runs on one task; six epochs, no baselines."""
-    options = comparisons.prepare(shell.folder)
+    options = studies.prepare(shell.folder)
     options[options.index("--tasks") + 1] = "two.csv"
     return [*options, *BASE, "--train.baselines", "false"]
 
