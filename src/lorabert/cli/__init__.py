@@ -16,6 +16,7 @@ VERBS = {
     "train": "train one classifier from a configuration",
     "evaluate": "verify an adapter and measure it on its test split or on a file",
     "predict": "label texts with an adapter",
+    "report": "one self-contained HTML page on a run or a comparison",
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",
 }
