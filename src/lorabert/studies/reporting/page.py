@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lorabert import __version__
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
-from lorabert.studies.reporting import of_run
+from lorabert.studies.reporting import of_comparison, of_run
 from lorabert.studies.reporting.lines import percent
 from lorabert.studies.reporting.plots.drawing import needs_extra
 
@@ -57,6 +57,8 @@ def _check_out(out: Path) -> None:
 def _view(target: Path) -> tuple[str, dict[str, Any]]:
     if (target / "run.json").is_file():
         return "run.html.j2", of_run.view(target)
+    if target.name == "comparison.json" or (target / "comparison.json").is_file():
+        return "comparison.html.j2", of_comparison.view(target if target.name == "comparison.json" else target / "comparison.json")
     raise InputError(f"There is no run and no comparison in {target}", expected="a run folder (with run.json), or the folder "
                      "of a comparison (with comparison.json)", fix="`lorabert train` and `lorabert compare` make them")  # fmt: skip
 
