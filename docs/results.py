@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lorabert.studies.comparison.wording import remarks, sentence
-from lorabert.studies.reporting import percent
+from lorabert.studies.comparison.wording import remarks
+from lorabert.studies.reporting import findings, percent
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs" / "records"
@@ -116,7 +116,7 @@ def _figure(row: Document) -> str:
 
 
 def _what_it_says(record: Document) -> str:
-    lines = [f"- {task['task']}: {sentence(found)}" for task in record["tasks"] for found in task["differences"]]
+    lines = [f"- {task['task']}: {sentence}" for task in record["tasks"] for sentence in findings.of_task(task)]
     return "\n".join(["### What it says\n", *lines, *(f"- {line}" for line in remarks(record))])
 
 

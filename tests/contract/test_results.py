@@ -26,9 +26,7 @@ def record(tmp_path_factory):
     words = ("--methods", "lora,head", "--train.num_train_epochs", "1", "--tune", "--tune_rates", "1e-3,1e-2")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(
-            comparisons, "QUICK", tuple(word for word in studies.QUICK if word not in ("--train.learning_rate", "5e-3"))
-        )
+        patch.setattr(studies, "QUICK", tuple(word for word in studies.QUICK if word not in ("--train.learning_rate", "5e-3")))
         return json.loads(studies.small_comparison(folder, *words).read_text())
 
 
@@ -41,7 +39,7 @@ def test_the_page_is_up_to_date_with_the_records(results):
 def test_a_record_becomes_tables_with_every_system_and_baseline(results, record):
     text = results.page({"small": record})
     for said in ("## small", "### two: accuracy on 36 test examples", "| lora |", "| head |", "| majority class |", "minus lora",
-                 "Rates on validation", "0.001: ", "### What it says", "(2 seeds)"):  # fmt: skip
+                 "Rates on validation", "0.001: ", "### What it says", "2 seeds"):  # fmt: skip
         assert said in text, said
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|") and "what differs" not in line}
     assert widths == {12}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lorabert.cli.output import Output
-from lorabert.studies.comparison.wording import remarks, sentence
-from lorabert.studies.reporting import percent
+from lorabert.studies.comparison.wording import remarks
+from lorabert.studies.reporting import findings, percent
 
 _NAMES = {"accuracy": "accuracy", "f1_macro": "macro-F1", "mcc": "MCC"}
 
@@ -31,10 +31,6 @@ def _systems(out: Output, task: dict[str, Any], seeds: int) -> None:
     over = "seeds and examples" if seeds > 1 else "examples; one seed"
     title = f"{task['task']}: {_NAMES[metric]} on {task['n_test']:,} test examples, points [95% interval over {over}]"
     out.table(title, ["", "mean", "sd", "median", "by seed", "failed"], rows)
-    for name, system in task["systems"].items():
-        for why in dict.fromkeys(failure["why"] for failure in system["failures"]):
-            failed = [str(failure["seed"]) for failure in system["failures"] if failure["why"] == why]
-            out.say(f"{name} failed with seed{'s' if len(failed) > 1 else ''} {', '.join(failed)}: {why}")
 
 
 def _scores(system: dict[str, Any], metric: str) -> list[str]:
@@ -64,8 +60,8 @@ def _differences(out: Output, task: dict[str, Any]) -> None:
     out.table(
         f"Minus {task['differences'][0]['against']}, paired, points; test: {task['differences'][0]['test']['name']}", header, rows
     )
-    for found in task["differences"]:
-        out.say(sentence(found))
+    for sentence in findings.of_task(task):
+        out.say(sentence)
 
 
 def _cost(out: Output, task: dict[str, Any]) -> None:

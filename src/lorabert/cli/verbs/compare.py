@@ -10,8 +10,9 @@ from typing import Any
 
 from lorabert import config
 from lorabert.cli.comparison import show
-from lorabert.cli.output import JSON, output
+from lorabert.cli.output import JSON, Output, output
 from lorabert.config import METHODS, options_parser, parse
+from lorabert.errors import InputError
 from lorabert.studies.comparison.plan import Plan
 
 _WHAT = (
@@ -42,7 +43,20 @@ def main(argv: list[str]) -> None:
         except KeyboardInterrupt:
             raise KeyboardInterrupt("Interrupted. The same command goes on with what is done.") from None
         show(out, document)
-        out.result(document)
+        out.result({**document, "report": _report(Path(document["comparison"]), out)})
+
+
+def _report(comparison: Path, out: Output) -> str | None:
+    """The page beside the comparison; without the extra that draws it, the comparison stands without a page."""
+    from lorabert.studies.reporting import page
+
+    try:
+        written = str(page.write(comparison, comparison.with_name("report.html")))
+    except InputError as error:
+        out.say(f"No report: {error}")
+        return None
+    out.say(f"Report: {written}")
+    return written
 
 
 def asked(argv: list[str]) -> tuple[Plan, Any]:
