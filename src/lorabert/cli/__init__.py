@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": "verify an adapter and measure it on its test split or on a file",
     "predict": "label texts with an adapter",
     "compare": "methods x seeds x tasks, paired, with intervals and tests",
+    "sweep": "search for the options that suit a task, on its validation split only",
     "report": "one self-contained HTML page on a run or a comparison",
     "store": "keep adapters under names and versions: add, list, show, verify, resolve, remove",
     "serve": "one server for many classifiers, with a page to try them",

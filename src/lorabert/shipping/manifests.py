@@ -42,14 +42,17 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     """The manifest of an adapter folder, its own hash checked.
 
     Raises:
-        InputError: the folder is no adapter.
+        InputError: the folder is no adapter, or cannot be read.
         MismatchError: the manifest was changed.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder} is not an adapter", got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
                          expected="the adapter/ folder that `lorabert train` leaves")  # fmt: skip
-    manifest = unsealed(path.read_bytes())
+    try:
+        manifest = unsealed(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read", got=error.strerror or str(error)) from None
     if manifest is None:
         raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} was changed after it was written"], fix=RESTORE)
     version = manifest.get("schema_version")
@@ -78,9 +81,12 @@ def _file_problem(folder: Path, name: str, entry: Any) -> str | None:
         return f"{name} is missing"
     if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
         return f"its manifest gives no size and hash of {name}"
-    if (size := path.stat().st_size) != entry["bytes"]:
-        return f"{name} has {size} bytes instead of {entry['bytes']}"
-    return None if sha256_of(path) == entry["sha256"] else f"{name} was changed: its sha256 differs"
+    try:
+        if (size := path.stat().st_size) != entry["bytes"]:
+            return f"{name} has {size} bytes instead of {entry['bytes']}"
+        return None if sha256_of(path) == entry["sha256"] else f"{name} was changed: its sha256 differs"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
 
 
 def is_plain(name: str) -> bool:

@@ -90,9 +90,9 @@ class Store:
         Raises:
             InputError: there is none.
         """
-        there = [slot for slot in self.slots(name) if slot.removed is None]
+        there = [slot for slot in self.slots(names.check_name(name)) if slot.removed is None]
         if not there:
-            raise self._unknown(names.parse(name))
+            raise self._unknown(Reference(name))
         return there
 
     def resolve(self, reference: str) -> Entry:
@@ -169,7 +169,7 @@ class Store:
     def _known(self) -> list[str]:
         """Every name that has or had a version."""
         folder = self._ground.names
-        return sorted(path.name for path in folder.iterdir() if names.is_name(path.name)) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if _is_named(path)) if folder.is_dir() else []
 
     def _slot(self, asked: Reference) -> Slot:
         """The version asked for, the newest where several are meant; it may be damaged, but is not removed.
@@ -249,5 +249,9 @@ class Store:
     def _notes(self, addresses: set[str]) -> list[str]:
         notes = [f"objects/{path.name} is named by no version; the next `remove` deletes it" for path in self._unnamed(addresses)]
         folder = self._ground.names
-        strange = sorted(path.name for path in folder.iterdir() if not names.is_name(path.name)) if folder.is_dir() else []
+        strange = sorted(path.name for path in folder.iterdir() if not _is_named(path)) if folder.is_dir() else []
         return notes + [f"names/{names.shown(name)} is no name and is passed over" for name in strange if name[0] != "."]
+
+
+def _is_named(path: Path) -> bool:
+    return names.is_name(path.name) and path.is_dir()

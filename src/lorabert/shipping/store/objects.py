@@ -45,12 +45,8 @@ def copy(adapter: Path, folder: Path) -> str:
         InputError: it is no adapter.
         MismatchError: it is not what its manifest says.
     """
-    try:
-        manifest = manifests.manifest_of(adapter)
-        found = manifests.differences(adapter, manifest)
-    except OSError as error:
-        raise InputError(f"The adapter {adapter} cannot be read", got=f"{error.strerror}: {error.filename}") from None
-    if found:
+    manifest = manifests.manifest_of(adapter)
+    if found := manifests.differences(adapter, manifest):
         raise MismatchError(f"The adapter {adapter}", found, fix=RESTORE)
     folder.mkdir()
     for name in (*manifest["files"], MANIFEST):
