@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 Method = Literal["lora", "full", "bitfit", "head"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 METHODS: tuple[Method, ...] = ("lora", "full", "bitfit", "head")
 
 # LoRA and the other small sets of weights want rates ten to twenty times those of full fine-tuning
@@ -105,7 +106,7 @@ class TrainConfig:
     """fast computes no padding; reference is Hugging Face Trainer + PEFT; auto is fast where it knows the architecture."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; trained weights stay fp32. auto: bf16 where the processor has it."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
     seed: int = 42
     """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
@@ -137,6 +138,8 @@ class TrainConfig:
     """Stop after so many epochs without a lower validation loss, and keep the best epoch; 0 never stops early."""
     baselines: bool = True
     """Fit the cheap baselines on the same split, to show what the adapter is worth."""
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow", "trackio"] = "none"
+    """Show losses and learning rate in a tracker as well, which has to be installed; metrics.jsonl has them either way."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, RunFolder
-from lorabert.shipping import adapters, store
-from lorabert.studies import reporting
+from lorabert.shipping import adapters, loading, manifests, store
+from lorabert.studies import reporting, tracking
 
 Say = Callable[[str], None]
+Watch = Callable[[dict[str, Any]], None]
 # The frozen base reads at most this many training texts for its linear baseline, so that it stays cheap.
 _FROZEN_BASE_TEXTS = 4_000
 
@@ -53,7 +54,13 @@ class Prepared:
     seconds: dict[str, float]
 
 
-def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print) -> dict[str, Any]:
+class Stopped(InputError):
+    """Whoever watches a run has seen enough of it; raised by a watch, it ends that run and no other."""
+
+
+def train(
+    settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print, watch: Watch | None = None
+) -> dict[str, Any]:
     """Make one run and return its record, with `run` and `adapter`, the folders.
 
     Everything that can be wrong with the input is found before the run folder is made. A run that was killed goes on from
@@ -64,11 +71,12 @@ def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False,
         out: the run folder; by default a new one below runs/.
         resume: go on with the run of the same configuration, if there is one.
         say: called with each line for people.
+        watch: called with each event of metrics.jsonl as it happens; it may raise `Stopped`.
 
     Raises:
         InputError: the data, the base, the configuration or the disk cannot be used.
     """
-    begun = begin(settings, out=out, resume=resume, say=say)
+    begun = begin(settings, out=out, resume=resume, say=say, watch=watch)
     if isinstance(begun, dict):
         return begun
     with begun.told_how_it_ended():
@@ -77,8 +85,9 @@ def train(settings: RunConfig, *, out: Path | None = None, resume: bool = False,
 
 
 def begin(
-    settings: RunConfig, *, out: Path | None, resume: bool, say: Say, frozen: Mapping[str, Any] | None = None
-) -> Begun | dict[str, Any]:
+    settings: RunConfig, *, out: Path | None, resume: bool, say: Say, frozen: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Begun | dict[str, Any]:  # fmt: skip
     """Prepare a run and make its folder; one that is done already gives its record instead.
 
     Args:
@@ -87,10 +96,12 @@ def begin(
         resume: go on with the run of the same configuration, if there is one.
         say: called with each line for people.
         frozen: tensors of the same base that another run holds, to be shared.
+        watch: called with each event of metrics.jsonl as it happens.
 
     Raises:
         InputError: the data, the base, the configuration or the disk cannot be used.
     """
+    tracking.check(settings.train.report_to)
     prepared = _prepare(settings, say, frozen)
     name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
     run = runs.start(settings, out, resume=resume, name=name)
@@ -99,8 +110,9 @@ def begin(
         say(f"This run is done already: {run.path}")
         return _outcome(run)
     say(f"Run folder: {run.path}")
-    begun = Begun(prepared, run)
+    begun = Begun(prepared, run, watch)
     with begun.told_how_it_ended():
+        begun.track()
         begun.baselines()
     return begun
 
@@ -113,15 +125,29 @@ class Begun:
         run: its folder; each part is in the record before the next begins.
     """
 
-    def __init__(self, ready: Prepared, run: RunFolder) -> None:
-        self.ready, self.run = ready, run
+    def __init__(self, ready: Prepared, run: RunFolder, watch: Watch | None = None) -> None:
+        self.ready, self.run, self.watch = ready, run, watch
+        self.tracker: tracking.Tracker | None = None
         self.clock = _Clock(ready.seconds)
+
+    def track(self) -> None:
+        """Begin to show the training where the configuration asks for it."""
+        if self.ready.settings.train.report_to != "none":
+            self.tracker = tracking.Tracker(self.ready.settings.train.report_to, self.run)
 
     def baselines(self) -> None:
         """Note what is known before training, with the cheap baselines."""
         self.run.update(status="running", **_facts(self.ready))
         self.run.update(baselines=_cheap_baselines(self.ready) if self.ready.settings.train.baselines else {})
         self.clock.lap("baselines")
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Keep an event of the training, and show it to whoever watches."""
+        self.run.log(event)
+        if self.tracker:
+            self.tracker.log(event)
+        if self.watch:
+            self.watch(event)
 
     def plan(self) -> BatchPlan:
         """The batches of every epoch."""
@@ -137,6 +163,8 @@ class Begun:
     def finish(self, fit: Fit, engine: str, reason: str) -> dict[str, Any]:
         """Answer the validation and the test split, measure, save the adapter, and return the record."""
         ready, run, clock = self.ready, self.run, self.clock
+        if self.tracker:
+            self.tracker.finish()
         run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
         clock.lap("train")
         answers = _answers(ready)
@@ -158,7 +186,7 @@ class Begun:
         ready, run = self.ready, self.run
         return training.Job(
             ready.model, ready.encoded.train, ready.encoded.validation, self.plan(), ready.settings.train, ready.placement,
-            checkpoints=run.checkpoints, resume=resume, log=run.log, name=name,
+            checkpoints=run.checkpoints, resume=resume, log=self.log, name=name,
         )  # fmt: skip
 
     @contextmanager
@@ -175,8 +203,16 @@ class Begun:
 
     def note(self, error: BaseException) -> None:
         """Note in the record how the run ended."""
+        if self.tracker:
+            self.tracker.finish()
+        ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
         with suppress(OSError):
-            self.run.update(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
+
+
+def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
+    """What the test split of a configuration can be predicted with for next to nothing; nothing is trained or written."""
+    return _cheap_baselines(_prepare(settings, say, None))
 
 
 def _prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> Prepared:
@@ -217,7 +253,7 @@ def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
     ready, run, plan = begun.ready, begun.run, begun.plan()
     settings, split = ready.settings.train, ready.encoded.train
     with_all: dict[str, Any] = {
-        "pad_id": ready.tokenizer.pad_token_id, "checkpoints": run.checkpoints, "resume": resume, "log": run.log,
+        "pad_id": ready.tokenizer.pad_token_id, "checkpoints": run.checkpoints, "resume": resume, "log": begun.log,
     }  # fmt: skip
     reason = "asked for"
     if settings.engine != "reference":
@@ -373,10 +409,10 @@ def _stored(reference: str) -> Path:
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
              say: Say = print) -> dict[str, Any]:  # fmt: skip
-    """Verify an adapter and evaluate it on a split of its own data, or on a file.
+    """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
 
     Args:
-        target: run or adapter folder; the newest finished run when None.
+        target: run, adapter or export folder; the newest finished run when None.
         data_file: labelled texts to evaluate on instead of the recorded data.
         split: train, validation or test of the recorded data.
         base_name: where the base lies, when not where the manifest says.
@@ -387,9 +423,11 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         MismatchError: the adapter or its base is not what was recorded.
     """
     folder = adapter_of(target)
-    classifier, manifest = adapters.load(folder, base_name)
+    classifier, manifest = loading.load(folder, base_name)
+    kind = manifests.kind_of(manifest)
     difference = manifest["fingerprint"]["largest_difference"]
-    say(f"Verified: {folder} ({len(manifest['files'])} files, the base, and the answers to fixed texts, "
+    what = "the base, " if kind == manifests.ADAPTER else ""
+    say(f"Verified: {folder} ({len(manifest['files'])} files, {what}and the answers to fixed texts, "
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
     settings = from_dict(manifest["config"])
     if data_file:
@@ -397,27 +435,18 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         wanted = dataclasses.replace(settings.data, group=None, **columns)
         part, origin = sources.labelled(data_file, wanted, manifest["labels"]), str(data_file)
     else:
-        part, origin = _recorded_split(settings, manifest, split), f"{manifest['data']['origin']} ({split})"
-    placement = hardware.place(dataclasses.replace(settings.train, device="auto", precision="fp32"))
+        part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
+        origin = f"{manifest['data']['origin']} ({split})"
+    placement = hardware.place(dataclasses.replace(settings.train, device=classifier.device, precision="fp32"))
     say(f"Using device: {placement.device}")
-    logits = predict(classifier.model, classifier.encode(part), pad_id=classifier.tokenizer.pad_token_id,
-                     batch_size=settings.train.per_device_eval_batch_size, placement=placement)  # fmt: skip
+    batch_size = settings.train.per_device_eval_batch_size
+    logits = classifier.logits_of(classifier.encode(part), batch_size=batch_size, placement=placement)
     return {
         "adapter": str(folder),
+        "kind": kind,
         "data": origin,
         "labels": manifest["labels"],
         "n": len(part),
         "fingerprint_difference": difference,
         **score(part.labels, logits.argmax(1), manifest["labels"]),
     }
-
-
-def _recorded_split(settings: RunConfig, manifest: dict[str, Any], split: str) -> sources.Split:
-    splits = sources.load(settings.data)
-    if splits.fingerprint() != manifest["data"]["fingerprint"]:
-        raise InputError(
-            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
-            got="another fingerprint of texts and labels",
-            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
-        )
-    return getattr(splits, split)
