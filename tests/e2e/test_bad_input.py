@@ -121,7 +121,6 @@ def test_a_base_that_cannot_classify(attempt, place):
 def test_folders_that_are_no_adapters(attempt, place):
     for target in ("base", "runs/nowhere"):
         assert "is not an adapter" in attempt("evaluate", target)
-    assert "no folder 'nowhere', and no store" in attempt("evaluate", "nowhere")
         assert "is not an adapter" in attempt("predict", target, "a text")
     assert "no folder 'nowhere', and no store" in attempt("predict", "nowhere", "a text")
 

@@ -104,7 +104,7 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
 def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
     try:
-        import ray  # type: ignore[import-not-found]
+        import ray
     except ImportError:
         raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'") from None
     ray.init(ignore_reinit_error=True, log_to_driver=False)
