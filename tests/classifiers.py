@@ -16,8 +16,8 @@ from lorabert.models import methods
 from lorabert.models.bases import LoadedBase
 
 VOCAB = 150
-PACKED_FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra")
-WITH_SEGMENTS = ("bert", "electra")
+PACKED_FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert")
+WITH_SEGMENTS = ("bert", "electra", "albert")
 PAD_ID = 1
 
 
@@ -33,6 +33,8 @@ def classifier(family: str = "bert", method: Method = "lora", *, dropout: float 
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
+            elif "lora_magnitude_vector" in name:
+                parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
     for module in wrapped.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout

@@ -5,6 +5,9 @@ from packaging.version import Version
 
 # fp32 sums in another order: a few dozen roundings of 6e-8 of values near one.
 FP32_LOGITS = 2e-6
+# A fresh random base has embeddings of 0.02, which its first layer norm and softmax make much of: there PEFT's own fp32 logits
+# are up to 4e-6 from those in fp64.
+FP32_LOGITS_OF_FRESH_BASES = 2e-5
 # Gradients go through twice as many sums; relative to the largest gradient of the model.
 FP32_GRADIENTS = 2e-5
 # Losses drift apart as roundings pass through AdamW's division by small moments, step after step; the Trainer of

@@ -136,6 +136,8 @@ class TrainConfig:
     """Stop after so many epochs without a lower validation loss, and keep the best epoch; 0 never stops early."""
     baselines: bool = True
     """Fit the cheap baselines on the same split, to show what the adapter is worth."""
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow", "trackio"] = "none"
+    """Show losses and learning rate in a tracker as well, which has to be installed; metrics.jsonl has them either way."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,14 @@ _WORDS = {
 }
 
 
+_GO_ON = (
+    "Free some space or name another folder with --out; what was saved before is untouched, "
+    "and the same command with --resume goes on from it"
+)
+
+
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path, fix: str = _GO_ON) -> Iterator[None]:
     """Turn a full disk, a missing right or a read-only file system into an InputError that names the folder."""
     try:
         yield
@@ -47,8 +53,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise InputError(
             _CAUSES[number],
             got=f"{str(error).splitlines()[0][:120]} while writing below {folder}",
-            fix="Free some space or name another folder with --out; what was saved before is untouched, "
-            "and the same command with --resume goes on from it",
+            fix=fix,
         ) from error
 
 

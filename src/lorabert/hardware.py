@@ -129,6 +129,13 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def available_bytes() -> int:
+    """Memory that new work can take, in bytes."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

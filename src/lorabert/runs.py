@@ -2,7 +2,7 @@
 
     runs/<name>/
         config.yaml           the resolved configuration
-        run.json              the record; `status` is running, done, interrupted or failed
+        run.json              the record; `status` is running, done, interrupted, stopped or failed
         metrics.jsonl         one line an event, only ever appended to
         predictions.parquet   one row an example: index, split, label, logits
         checkpoints/          what --resume goes on from
@@ -41,13 +41,14 @@ class Fit:
     """What a training cost, over its whole life when it was resumed only over the last part.
 
     Attributes:
-        train_seconds: wall clock, validation included.
+        train_seconds: wall clock, validation included; of runs that trained together, this one's share by tokens.
         steps: optimizer steps taken in all.
         epochs: passes taken in all; fewer than asked for after an early stop.
         tokens: real tokens read in those passes.
         padding_share: share of the computed cells that held padding.
         peak_bytes: highest memory: of the process on a CPU, of the allocator on a GPU.
         attention: the attention path of the model.
+        together: the most runs that trained at once with this one, itself included; peak_bytes is of all of them.
     """
 
     train_seconds: float
@@ -57,6 +58,7 @@ class Fit:
     padding_share: float
     peak_bytes: int
     attention: str
+    together: int = 1
 
 
 class RunFolder:

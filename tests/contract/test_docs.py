@@ -38,7 +38,9 @@ def test_the_tree_of_the_readme_names_what_is_there():
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"], ids=lambda path: path.name
+    "document",
+    [*DOCUMENTS, *(ROOT / name for name in ("CONTRIBUTING.md", "docs/concepts.md", "docs/statistics.md", "docs/sweeping.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text(encoding="utf-8")
@@ -77,6 +79,8 @@ def test_every_command_in_the_documents_runs(words, place, assets_cache, monkeyp
         if out:
             shutil.rmtree(out, ignore_errors=True)
         words = [*words, *QUICK]
+    elif words[0] == "sweep":
+        words = [*words, *QUICK, "--trials", "1"]
     else:
         shutil.rmtree(place / "runs", ignore_errors=True)
         shutil.copytree(place / "finished", place / "runs" / "reviews")

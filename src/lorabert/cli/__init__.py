@@ -16,6 +16,9 @@ VERBS = {
     "train": "train one classifier from a configuration",
     "evaluate": "verify an adapter and measure it on its test split or on a file",
     "predict": "label texts with an adapter",
+    "sweep": "search for the options that suit a task, on its validation split only",
+    "store": "keep adapters under names and versions: add, list, show, verify, resolve, remove",
+    "serve": "one server for many classifiers, with a page to try them",
     "report": "one self-contained HTML page on a run or a comparison",
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",
@@ -52,7 +55,7 @@ def _run(verb: str, argv: list[str]) -> int:
             )
         import_module(f"lorabert.cli.verbs.{verb}").main(argv)
     except InputError as error:
-        return _failed(str(error), 2, argv)
+        return _failed(str(error), 2, argv, getattr(error, "problems", None))
     except KeyboardInterrupt as interruption:
         return _failed(str(interruption) or "Interrupted.", _INTERRUPTED, argv)
     except SystemExit as end:  # the parser's way to end after --help
@@ -65,10 +68,10 @@ def _run(verb: str, argv: list[str]) -> int:
     return 0
 
 
-def _failed(message: str, code: int, argv: list[str]) -> int:
+def _failed(message: str, code: int, argv: list[str], problems: list[str] | None = None) -> int:
     print(f"lorabert: {message}", file=sys.stderr)
     if "--json" in argv:
-        print(json.dumps({"error": message, "exit": code}))
+        print(json.dumps({"error": message, "exit": code, **({"problems": problems} if problems else {})}))
     return code
 
 

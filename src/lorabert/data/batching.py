@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,8 +91,17 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One adapter's part of a packed batch: its tokens, its texts and its blocks each stand together."""
+
+    tokens: slice
+    texts: slice
+    blocks: slice
+
+
+@dataclass(frozen=True)
 class PackedBatch:
-    """A batch as one stream of tokens, longest text first.
+    """A batch as one stream of tokens, longest text first; of several adapters, one part after the other.
 
         ids        [101 2023 2003 102 | 101 2204 102 | 101 102]
         positions  [  0    1    2   3 |   0    1   2 |   0   1]
@@ -107,6 +117,8 @@ class PackedBatch:
         rows: (n,) the split's row that each text is.
         blocks: the rectangles in which attention is computed.
         cells: (tokens,) int64, the cell of each token; None when every cell holds one, in the stream's order.
+        parts: of each adapter.
+        order: (n,) the texts as the blocks take them; None when that is the batch's own order.
     """
 
     ids: np.ndarray
@@ -117,6 +129,8 @@ class PackedBatch:
     rows: np.ndarray
     blocks: tuple[Block, ...]
     cells: np.ndarray | None
+    parts: tuple[Part, ...]
+    order: np.ndarray | None = None
 
 
 def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> PackedBatch:
@@ -133,7 +147,7 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> Pa
     source = split.positions(rows)
     positions = source - np.repeat(split.offsets[rows], lengths)
     blocks = tuple(_blocks(lengths, block_ratio))
-    starts = np.concatenate([np.arange(block.begin, block.end, block.longest) for block in blocks])
+    starts = _starts(blocks)
     return PackedBatch(
         ids=split.ids[source].astype(np.int64),
         positions=positions,
@@ -143,7 +157,72 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> Pa
         rows=rows,
         blocks=blocks,
         cells=None if blocks[-1].end == len(source) else positions + np.repeat(starts, lengths),
+        parts=(Part(slice(0, len(source)), slice(0, len(rows)), slice(0, len(blocks))),),
     )
+
+
+def join(batches: Sequence[PackedBatch]) -> PackedBatch:
+    """Lay the batches of several adapters one after the other; each keeps the blocks, and so the dropout, that it has alone."""
+    if len(batches) == 1:
+        return batches[0]
+    blocks = np.cumsum([0, *(len(batch.blocks) for batch in batches)])
+    cells = np.cumsum([0, *(batch.blocks[-1].end for batch in batches)])
+    joined = _laid_out(batches, blocks)
+    moved = tuple(
+        Block(block.first + part.texts.start, block.last + part.texts.start, block.begin + cell, block.end + cell, block.longest)
+        for batch, part, cell in zip(batches, joined.parts, cells, strict=False)
+        for block in batch.blocks
+    )
+    full = cells[-1] == len(joined.ids)
+    places = None if full else np.concatenate([_cells(batch) + cell for batch, cell in zip(batches, cells, strict=False)])
+    return dataclasses.replace(joined, blocks=moved, cells=places)
+
+
+def merge(batches: Sequence[PackedBatch], block_ratio: float = 0.75) -> PackedBatch:
+    """Lay the batches of several adapters one after the other, in blocks that texts of all of them share.
+
+    Fewer blocks than `join` makes: for prediction, where no dropout has to be drawn block by block.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    joined = _laid_out(batches, np.zeros(len(batches) + 1, np.int64))
+    lengths = np.diff(joined.offsets)
+    order = np.argsort(-lengths, kind="stable")
+    blocks = tuple(_blocks(lengths[order], block_ratio))
+    starts = np.empty(len(order), np.int64)
+    starts[order] = _starts(blocks)
+    return dataclasses.replace(joined, blocks=blocks, cells=joined.positions + np.repeat(starts, lengths), order=order)
+
+
+def _laid_out(batches: Sequence[PackedBatch], blocks: np.ndarray) -> PackedBatch:
+    """The batches' texts one after the other, without blocks."""
+    tokens = np.cumsum([0, *(len(batch.ids) for batch in batches)])
+    texts = np.cumsum([0, *(len(batch.rows) for batch in batches)])
+    paired = any(batch.segments is not None for batch in batches)
+    return PackedBatch(
+        ids=np.concatenate([batch.ids for batch in batches]),
+        positions=np.concatenate([batch.positions for batch in batches]),
+        segments=np.concatenate([_or_zeros(batch.segments, batch.ids) for batch in batches]) if paired else None,
+        offsets=np.concatenate([[0], *(batch.offsets[1:] + start for batch, start in zip(batches, tokens, strict=False))]),
+        labels=np.concatenate([batch.labels for batch in batches]),
+        rows=np.concatenate([batch.rows for batch in batches]),
+        blocks=(),
+        cells=None,
+        parts=tuple(Part(*(slice(int(at[k]), int(at[k + 1])) for at in (tokens, texts, blocks))) for k in range(len(batches))),
+    )
+
+
+def _starts(blocks: Sequence[Block]) -> np.ndarray:
+    """The first cell of each text, (n,)."""
+    return np.concatenate([np.arange(block.begin, block.end, block.longest) for block in blocks])
+
+
+def _or_zeros(segments: np.ndarray | None, ids: np.ndarray) -> np.ndarray:
+    return np.zeros_like(ids) if segments is None else segments
+
+
+def _cells(batch: PackedBatch) -> np.ndarray:
+    return np.arange(len(batch.ids)) if batch.cells is None else batch.cells
 
 
 def _blocks(lengths: np.ndarray, ratio: float) -> Iterator[Block]:

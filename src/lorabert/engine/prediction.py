@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from lorabert.data.batching import by_length, padded_batch
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
+from lorabert.engine.packed import PackedClassifier, logits
+from lorabert.errors import Unsupported
 from lorabert.evidence.metrics import softmax
 from lorabert.hardware import Placement
 
@@ -31,7 +34,35 @@ class Prediction:
 
 def predict(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
             desc: str = "Predicting") -> np.ndarray:  # fmt: skip
-    """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in."""
+    """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in.
+
+    On a CPU in fp32 the packed forward answers, with the adapter merged, where it knows the architecture; elsewhere the model's
+    own forward. The model is left on the CPU, in eval mode.
+    """
+    forward = packed_forward(model) if placement.device == "cpu" and placement.precision == "fp32" else None
+    if forward is None:
+        return predict_padded(model, split, pad_id=pad_id, batch_size=batch_size, placement=placement, desc=desc)
+    return _packed(forward, model, split, batch_size, desc)
+
+
+def packed_forward(model: Any) -> PackedClassifier | None:
+    """The packed forward of a model as it is now, its adapter merged; None for an architecture that it does not know."""
+    try:
+        return PackedClassifier(model.cpu().eval(), merged=True)
+    except Unsupported:
+        return None
+
+
+def _packed(forward: PackedClassifier, model: Any, split: EncodedSplit, batch_size: int, desc: str) -> np.ndarray:
+    if not len(split):
+        return np.empty((0, model.config.num_labels), np.float32)
+    with _bar(split, desc) as bar:
+        return logits(forward, split, batch_size=batch_size, done=bar.update)
+
+
+def predict_padded(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
+                   desc: str = "Predicting") -> np.ndarray:  # fmt: skip
+    """The same by the model's own forward, padded: Transformers and PEFT alone, which everybody else would use."""
     if not len(split):
         return np.empty((0, model.config.num_labels), np.float32)
     return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
@@ -55,8 +86,7 @@ def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch
     results: list[Any] = [None] * len(split)
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(placement.precision)
     arithmetic = torch.autocast(placement.device, half) if half else nullcontext()
-    bar = tqdm(total=len(split), desc=desc, unit="text", disable=len(split) < 500)
-    with torch.inference_mode(), arithmetic, bar:
+    with torch.inference_mode(), arithmetic, _bar(split, desc) as bar:
         for rows in by_length(split.lengths, batch_size):
             batch = padded_batch(split, rows, pad_id)
             del batch["labels"]
@@ -66,6 +96,10 @@ def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch
             bar.update(len(rows))
     model.cpu()
     return np.stack(results)
+
+
+def _bar(split: EncodedSplit, desc: str) -> Any:
+    return tqdm(total=len(split), desc=desc, unit="text", disable=len(split) < 500)
 
 
 class Classifier:
@@ -88,8 +122,20 @@ class Classifier:
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> np.ndarray:
         """Logits of each text, (n, C) float32, on the CPU in fp32."""
-        split = Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64))
-        return predict(self.model, self.encode(split), pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
+        split = self.encode(Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64)))
+        if self._forward is None:
+            return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
+        return _packed(self._forward, self.model, split, batch_size, "Predicting")
+
+    @cached_property
+    def _forward(self) -> PackedClassifier | None:
+        """Made once: joining and merging weights takes longer than a text."""
+        return packed_forward(self.model)
+
+    def plain_logits(self, text: str) -> np.ndarray:
+        """Logits of one text by the model's own forward, (1, C) float32: what plain PEFT gives, bit for bit on one machine."""
+        split = self.encode(Split([text], None, np.zeros(1, np.int64)))
+        return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=1)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
         """The label of each text, with the probability of every label."""

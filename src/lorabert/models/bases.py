@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,19 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
     _refuse_strangers(base, model, set(report["missing_keys"]), mismatched)
     return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}))
+
+
+def share(loaded: LoadedBase, frozen: Mapping[str, Any]) -> None:
+    """Let go of a base's own copy of every tensor that another load holds, and take that one; its new tensors stay its own.
+
+    Args:
+        loaded: a load of the same base, not yet wrapped by PEFT.
+        frozen: the other load's parameters by name, from before PEFT wrapped it; nobody may train them.
+    """
+    for name, parameter in list(loaded.model.named_parameters()):
+        if name not in loaded.new_tensors and name in frozen and frozen[name].shape == parameter.shape:
+            owner, _, last = name.rpartition(".")
+            setattr(loaded.model.get_submodule(owner), last, frozen[name])
 
 
 _WHOLE = "Get the base again, whole, or name another; an adapter is used with `lorabert predict`, not as a base"

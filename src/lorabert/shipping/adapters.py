@@ -8,8 +8,6 @@ The manifest holds the hash of every file, the base's identity, the labels, and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 import shutil
 from pathlib import Path
@@ -24,9 +22,8 @@ from lorabert.files import disk_errors, sha256_of, write_atomically
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
+from lorabert.shipping.manifests import MANIFEST, RESTORE, SCHEMA_VERSION, differences, manifest_of, sealed
 
-SCHEMA_VERSION = 1
-MANIFEST = "lorabert.json"
 WEIGHTS = "adapter_model.safetensors"
 FINGERPRINT_TEXTS = (
     "ok",
@@ -68,7 +65,7 @@ def save(
                 shutil.copyfile(file, beside / file.name)
             (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
             manifest = _manifest(beside, classifier, base, loaded, facts)
-            write_atomically(beside / MANIFEST, _serialised(manifest))
+            write_atomically(beside / MANIFEST, sealed(manifest))
             shutil.rmtree(folder, ignore_errors=True)
             beside.replace(folder)
         finally:
@@ -124,44 +121,9 @@ def _where_saved(folder: Path, new_tensors: list[str]) -> dict[str, dict[str, st
     return {name: {"file": WEIGHTS, "key": key} for name, key in places.items()}
 
 
-def _serialised(manifest: dict[str, Any]) -> bytes:
-    """The manifest's bytes, ending with the hash of what stands before it."""
-    content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    content["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def _fingerprint(classifier: Classifier, texts: tuple[str, ...] | list[str]) -> np.ndarray:
     """Logits of fixed texts, each alone so that no batch shape plays a part, (texts, C) float32."""
-    return np.concatenate([classifier.logits([text]) for text in texts])
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of an adapter folder, its own hash checked.
-
-    Raises:
-        InputError: the folder is no adapter.
-        MismatchError: the manifest was changed.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(f"{folder} is not an adapter", got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
-                         expected="the adapter/ folder that `lorabert train` leaves")  # fmt: skip
-    content = path.read_bytes()
-    try:
-        manifest = json.loads(content)
-        whole = isinstance(manifest, dict) and _serialised(manifest) == content
-    except ValueError:
-        whole = False
-    if not whole:
-        raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} was changed after it was written"], fix=_RESTORE)
-    if manifest["schema_version"] > SCHEMA_VERSION:
-        raise InputError(f"The adapter {folder} was written by a newer lorabert", fix="Update this one")
-    return manifest
-
-
-_RESTORE = "Take the folder from its source again, or train it anew"
+    return np.concatenate([classifier.plain_logits(text) for text in texts])
 
 
 def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], Base]:
@@ -179,16 +141,14 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
         MismatchError: anything differs; every mismatch is named.
     """
     manifest = manifest_of(folder)
-    problems = [problem for name, entry in manifest["files"].items() if (problem := _file_problem(folder / name, entry))]
-    unlisted = [path.name for path in bases.tokenizer_files(folder) if path.name not in manifest["files"]]
-    problems += [f"{name} was added after the adapter was written, and would change the tokenizer" for name in unlisted]
+    problems = differences(folder, manifest)
     recorded = manifest["base"]
     revision = None if base_name else recorded["revision"]
     try:
         base = bases.find(ModelConfig(name=base_name or recorded["name"], revision=revision))
     except InputError as error:
         if problems:
-            raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=_RESTORE) from None
+            raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=RESTORE) from None
         raise
     if base.sha256 != recorded["sha256"]:
         problems.append(
@@ -196,16 +156,8 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
             f"and the base '{base.name}' has weights {base.sha256[:12]}…"
         )
     if problems:
-        raise MismatchError(f"The adapter {folder}", problems, fix=_RESTORE)
+        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
     return manifest, base
-
-
-def _file_problem(path: Path, entry: dict[str, Any]) -> str | None:
-    if not path.is_file():
-        return f"{path.name} is missing"
-    if (size := path.stat().st_size) != entry["bytes"]:
-        return f"{path.name} has {size} bytes instead of {entry['bytes']}"
-    return None if sha256_of(path) == entry["sha256"] else f"{path.name} was changed: its sha256 differs"
 
 
 def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[str, Any]]:
@@ -237,6 +189,6 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
     elif np.abs(found - recorded).max() > FINGERPRINT_TOLERANCE * np.abs(recorded).max():
         problems.append(f"its logits differ from the recorded ones by up to {np.abs(found - recorded).max():.3g}")
     if problems:
-        raise MismatchError(f"The adapter {folder}", problems, fix=_RESTORE)
+        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
     manifest["fingerprint"]["largest_difference"] = float(np.abs(found - recorded).max())
     return classifier, manifest

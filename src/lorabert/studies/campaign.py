@@ -1,17 +1,21 @@
-"""Many runs: each in its own folder, none able to disturb another, all resumable."""
+"""Many runs: those that can share a frozen base train together, none can disturb another, and all are resumable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lorabert.config import RunConfig
-from lorabert.errors import InputError
+from lorabert.engine.multilora import SHARES_BASE
+from lorabert.errors import InputError, Unsupported
+from lorabert.runs import Fit
 from lorabert.studies import experiment
+from lorabert.studies.experiment import Begun, Stopped
 
 Say = Callable[[str], None]
+_ENGINE_REASON = "it knows this architecture and method"
 
 
 @dataclass(frozen=True)
@@ -21,28 +25,113 @@ class Job:
     Attributes:
         settings: the resolved configuration.
         out: the run folder itself.
+        watch: called with each event of the run's training; it may raise `experiment.Stopped`, which ends this run alone,
+            with the status `stopped`.
     """
 
     settings: RunConfig
     out: Path
+    watch: experiment.Watch | None = None
 
 
-def run(jobs: Sequence[Job], *, say: Say = print) -> list[dict[str, Any]]:
+def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print) -> list[dict[str, Any]]:
     """Make every run that is not done yet, and return their records in the order of the jobs.
 
     A run that lies there finished is taken as it is; one that was cut short goes on from its newest checkpoint; one that
-    fails leaves `{"status": "failed", "error": ..}` and the others go on.
+    fails leaves `{"status": "failed", "error": ..}` and the others go on. Runs of LoRA or of the head alone on one base train
+    together; each ends as it would have ended alone.
 
     Args:
         jobs: the runs, each with a folder of its own.
+        concurrent: how many train at once; by default as many as memory allows, at most eight.
         say: called with each line for people.
     """
-    return [_outcome(job, say) for job in jobs]
+    outcomes: dict[Path, dict[str, Any]] = {}
+    for group in _groups(jobs):
+        if len(group) > 1 and concurrent != 1:
+            outcomes |= _Together(group, concurrent, say).run()
+        outcomes |= {job.out: _alone(job, say) for job in group if job.out not in outcomes}
+    return [outcomes[job.out] for job in jobs]
 
 
-def _outcome(job: Job, say: Say) -> dict[str, Any]:
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that can train together, by what they must have in common; the others alone."""
+    groups: dict[Any, list[Job]] = {}
+    for number, job in enumerate(jobs):
+        model, train, lora = job.settings.model, job.settings.train, job.settings.lora
+        own_alone = lora.bias == "none" and not lora.modules_to_save and lora.init_lora_weights in SHARES_BASE
+        small = train.method in ("lora", "head") and own_alone
+        shared = (model.name, model.revision, train.device, train.precision)
+        # MLflow has one run open at a time.
+        alone = train.engine == "reference" or train.report_to == "mlflow"
+        groups.setdefault(shared if small and not alone else number, []).append(job)
+    return list(groups.values())
+
+
+def _alone(job: Job, say: Say) -> dict[str, Any]:
     try:
-        return experiment.train(job.settings, out=job.out, resume=True, say=say)
+        return experiment.train(job.settings, out=job.out, resume=True, say=say, watch=job.watch)
     except InputError as error:
-        say(f"{job.out} failed: {error}")
-        return {"run": str(job.out), "status": "failed", "error": str(error)}
+        return _failed(job, error, say)
+
+
+def _failed(job: Job, error: Exception, say: Say) -> dict[str, Any]:
+    say(f"{job.out} failed: {error}")
+    return {"run": str(job.out), "status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
+
+
+class _Together:
+    """Runs on one base, trained together.
+
+    Attributes:
+        outcomes: by folder, of those that have ended.
+        begun: by folder, those that train.
+    """
+
+    def __init__(self, jobs: Sequence[Job], concurrent: int | None, say: Say) -> None:
+        self.jobs, self.concurrent, self.say = {job.out: job for job in jobs}, concurrent, say
+        self.outcomes: dict[Path, dict[str, Any]] = {}
+        self.begun: dict[Path, Begun] = {}
+        self.frozen: dict[str, Any] | None = None
+
+    def run(self) -> dict[Path, dict[str, Any]]:
+        """The outcomes; without those whose architecture the fast engine does not know, which have to train alone."""
+        from lorabert.engine import training
+
+        try:
+            for job, outcome in training.fit_together(self._starts(), concurrent=self.concurrent):
+                self._ended(job.checkpoints.parent, outcome)
+        except Unsupported as unknown:
+            self.say(f"One by one: {unknown.why}.")
+        except BaseException as error:
+            for begun in self.begun.values():
+                begun.note(error)
+            raise
+        return self.outcomes
+
+    def _starts(self) -> Iterator[Any]:
+        """What the engine trains next, prepared when a place is free."""
+        for out, job in self.jobs.items():
+            try:
+                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen, watch=job.watch)
+            except Unsupported:
+                raise
+            except InputError as error:
+                self.outcomes[out] = _failed(job, error, self.say)
+                continue
+            if isinstance(begun, dict):
+                self.outcomes[out] = begun
+                continue
+            self.frozen = self.frozen or begun.ready.parameters
+            self.begun[out] = begun
+            yield begun.job(resume=True, name=out.name)
+
+    def _ended(self, out: Path, outcome: Fit | Exception) -> None:
+        begun = self.begun.pop(out)
+        try:
+            with begun.told_how_it_ended():
+                if isinstance(outcome, Exception):
+                    raise outcome
+                self.outcomes[out] = begun.finish(outcome, "fast", _ENGINE_REASON)
+        except InputError as error:
+            self.outcomes[out] = _failed(self.jobs[out], error, self.say)

@@ -22,7 +22,8 @@ from lorabert.errors import Unsupported
 BIAS = "lora_only" if Version(peft.__version__) >= Version("0.19") else "none"
 ALL_LINEAR = {"target_modules": "all-linear", "bias": BIAS, "use_rslora": True}
 SOME = {"target_modules": ["layer.1.attention.self.key", "layer.1.output.dense"]}
-METHODS = [("lora", {}), ("lora", ALL_LINEAR), ("full", {}), ("bitfit", {}), ("head", {})]
+DORA = {"target_modules": "all-linear", "use_dora": True}
+METHODS = [("lora", {}), ("lora", ALL_LINEAR), ("lora", DORA), ("full", {}), ("bitfit", {}), ("head", {})]
 RAGGED = [1, 30, 7, 7, 7, 19, 2, 30, 11]
 
 
@@ -59,7 +60,7 @@ def largest_difference(left, right):
 
 
 @pytest.mark.parametrize("family", PACKED_FAMILIES)
-@pytest.mark.parametrize(("method", "lora"), METHODS, ids=["lora", "all-linear", "full", "bitfit", "head"])
+@pytest.mark.parametrize(("method", "lora"), METHODS, ids=["lora", "all-linear", "dora", "full", "bitfit", "head"])
 def test_logits_loss_and_every_gradient(family, method, lora):
     longest = tiny.FAMILIES[family].max_length
     split = stream([*RAGGED, longest], pairs=family in WITH_SEGMENTS)
@@ -113,8 +114,8 @@ def test_a_subset_of_layers_needs_no_graph_below_them():
     assert largest_difference(got_gradients, expected_gradients) < tolerances.FP32_GRADIENTS
     packed = PackedClassifier(model)
     seen = []
-    lower = packed.layers[0]
-    packed.layers[0] = lambda *arguments: seen.append(lower(*arguments)) or seen[0]
+    lower = packed.base.layers[0]
+    packed.base.layers[0] = lambda *arguments: seen.append(lower(*arguments)) or seen[0]
     packed(pack(split, rows))
     assert seen[0].grad_fn is None
 
@@ -148,7 +149,8 @@ def test_packed_equals_one_by_one(lengths, ratio):
     assert (together - alone).abs().max() < tolerances.FP32_LOGITS
 
 
-def test_prediction_in_the_original_order_with_merged_adapters():
+@pytest.mark.parametrize("lora", [ALL_LINEAR, DORA], ids=["lora", "dora"])
+def test_prediction_in_the_original_order_with_merged_adapters(lora):
     split, model = stream(RAGGED * 3), classifier(target_modules="all-linear")
     expected, _, _ = theirs(model, split, np.arange(len(split)))
     got = logits(PackedClassifier(model, merged=True), split, batch_size=4)
@@ -196,12 +198,15 @@ def off(left, right):
     return rms(torch.cat([(left[name].float() - right[name]).flatten() for name in right if name in left]))
 
 
-@pytest.mark.parametrize("family", ["albert", "deberta-v2", "mpnet", "modernbert"])
+@pytest.mark.parametrize("family", ["deberta-v2", "mpnet", "modernbert"])
 def test_unknown_architectures_are_refused(family):
     with pytest.raises(Unsupported, match=family):
         PackedClassifier(classifier(family))
 
 
-def test_dora_is_refused():
-    with pytest.raises(Unsupported, match="use_dora"):
-        PackedClassifier(classifier(use_dora=True))
+def test_lora_bias_is_refused():
+    model = classifier()
+    layer = next(module for module in model.modules() if hasattr(module, "lora_B"))
+    layer.lora_B["default"].bias = torch.nn.Parameter(torch.zeros(layer.out_features))
+    with pytest.raises(Unsupported, match="lora_bias"):
+        PackedClassifier(model)

@@ -14,7 +14,7 @@ from lorabert.config import TrainConfig
 from lorabert.data import batching
 from lorabert.data.batching import BatchPlan
 from lorabert.engine import reference
-from lorabert.engine.packed.masks import Masks
+from lorabert.engine.packed.masks import draw
 from lorabert.engine.training import checkpoints, fit
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
@@ -213,13 +213,15 @@ def test_dropout_follows_the_seed_and_no_global_state(tmp_path):
     assert furthest(runs[0], runs[2]) > 1e-4
 
 
-def test_dropout_agrees_with_transformers_in_the_mean():
+@pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
+def test_dropout_agrees_with_transformers_in_the_mean(use_dora):
     """The mean loss over many draws, ours and theirs, within four standard errors."""
     from classifiers import padded
     from lorabert.data.batching import pack
     from lorabert.engine.packed import PackedClassifier
 
-    model, rows, generator = classifier(dropout=0.2, target_modules="all-linear"), np.arange(16), torch.Generator().manual_seed(0)
+    model, rows = classifier(dropout=0.2, target_modules="all-linear", use_dora=use_dora), np.arange(16)
+    generator = torch.Generator().manual_seed(0)
     batch, packed = pack(TRAIN, rows), PackedClassifier(model)
     inputs = padded(TRAIN, batch.rows)
     inputs.pop("labels")
@@ -235,13 +237,13 @@ def test_dropout_agrees_with_transformers_in_the_mean():
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.3])
 def test_dropout_rates(p):
-    mask = Masks(torch.Generator().manual_seed(0), torch.float32).draw((1000, 999), p)
+    mask = draw([torch.Generator().manual_seed(0)], [999_000], p, torch.float32)
     assert mask is not None
     assert set(mask.keep.unique().tolist()) == {0.0, 1.0}
     assert float(1 - mask.keep.mean()) == pytest.approx(p, abs=4 * (p * (1 - p) / mask.keep.numel()) ** 0.5)
     assert mask.scale == pytest.approx(1 / (1 - p), rel=2**-16)
     # Elements that share a 64-bit draw must not share their fate.
-    columns = mask.keep.flatten()[: 4 * 249_000].view(-1, 4)
+    columns = mask.keep[: 4 * 249_000].view(-1, 4)
     assert np.abs(np.corrcoef(columns.T.numpy()) - np.eye(4)).max() < 5 / 249_000**0.5
     assert (columns.mean(0) - (1 - p)).abs().max() < 5 * (p * (1 - p) / 249_000) ** 0.5
 
@@ -249,7 +251,7 @@ def test_dropout_rates(p):
 def test_no_dropout_draws_nothing():
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    assert Masks(generator, torch.float32).draw((5, 5), 0.0) is None
+    assert draw([generator], [25], 0.0, torch.float32) is None
     assert torch.equal(generator.get_state(), before)
 
 

@@ -19,7 +19,7 @@ from lorabert.config import METHODS, LoraConfig, ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases, methods
-from lorabert.shipping import adapters
+from lorabert.shipping import adapters, manifests
 
 LABELS = ["zebra", "apple", "mango"]  # neither sorted nor reverse: an order to keep
 TEXTS = [*tiny.reviews(12, 3)[0], "", "映画"]
@@ -293,7 +293,7 @@ def test_a_manifest_that_is_no_json_is_refused(adapter, content):
 
 def test_a_manifest_of_a_newer_version_says_so(adapter):
     manifest = adapters.manifest_of(adapter) | {"schema_version": 99}
-    (adapter / "lorabert.json").write_bytes(adapters._serialised(manifest))
+    (adapter / "lorabert.json").write_bytes(manifests.sealed(manifest))
     with pytest.raises(InputError, match="newer lorabert"):
         adapters.load(adapter)
 

@@ -14,7 +14,12 @@ def main(argv: list[str]) -> None:
         "lorabert evaluate",
         "Verify an adapter (files, base, answers) and measure it on a split of its own data, or on a file of labelled texts.",
     )
-    parser.add_argument("target", nargs="?", default=None, help="Run or adapter folder; the newest finished run when left out.")
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default=None,
+        help="Run or adapter folder, or a name in the store, such as emotion@1; the newest finished run when left out.",
+    )
     parser.add_argument("--data", type=str, default=None, help="CSV, TSV, JSONL or Parquet file with the adapter's labels.")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test", help="Split of the recorded data.")
     parser.add_argument("--base", type=str, default=None, help=BASE)

@@ -20,7 +20,7 @@ def main(argv: list[str]) -> None:
         'Label texts, one JSON line each: lorabert predict ADAPTER "a text". Texts come as words, from a file, or from '
         "stdin, a line each, with -.",
     )
-    parser.add_argument("adapter", help="Adapter or run folder.")
+    parser.add_argument("adapter", help="Adapter or run folder, or a name in the store, such as emotion@1.")
     parser.add_argument("texts", nargs="*", default=[], help="Texts, or - to read them from stdin, a line each.")
     parser.add_argument("--file", type=str, default=None, help="CSV, TSV, JSONL or Parquet file to read the texts from.")
     parser.add_argument("--text", type=str, default=None, help="Column of --file that holds the text; found by its name.")

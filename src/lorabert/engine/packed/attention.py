@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from lorabert.data.batching import Block, PackedBatch
-from lorabert.engine.packed.masks import Mask, Masks
+from lorabert.engine.packed.masks import Mask
+from lorabert.engine.packed.rows import Rows
 
 
 class Rectangles:
@@ -28,12 +29,17 @@ class Rectangles:
         blocks: which texts and which cells each holds.
         biases: of each, (texts * heads, 1, longest) 0 for tokens and -inf past them; None where every cell holds a token.
         cells: (T,) the cell of each token; None when every cell holds one.
+        order: (n,) the texts as the blocks take them; None when that is the batch's own order.
+        parts: of each adapter, its blocks.
     """
 
     def __init__(self, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> None:
         self.blocks, self.heads = batch.blocks, heads
         self.cells = None if batch.cells is None else torch.from_numpy(batch.cells).to(device)
+        self.order = None if batch.order is None else torch.from_numpy(batch.order).to(device)
+        self.parts = [part.blocks for part in batch.parts]
         lengths = torch.from_numpy(batch.offsets).diff()
+        lengths = lengths if batch.order is None else lengths[torch.from_numpy(batch.order)]
         self.biases = [_bias(lengths[block.first : block.last], block.longest, heads, device, dtype) for block in batch.blocks]
 
     def spread(self, rows: Tensor) -> Tensor:
@@ -65,15 +71,15 @@ def _bias(lengths: Tensor, longest: int, heads: int, device: torch.device, dtype
     return bias.repeat_interleave(heads, 0).unsqueeze(1).to(device)
 
 
-def attend(first: Tensor | None, rows: Tensor, rectangles: Rectangles, p: float, masks: Masks | None) -> Tensor:
+def attend(first: Tensor | None, states: Tensor, rectangles: Rectangles, p: float, rows: Rows) -> Tensor:
     """Mix values by softmax(q k^T / sqrt(d)), by text and head, with dropout on the probabilities.
 
     Args:
         first: (n, hidden) queries of each text's first token, when only those ask; None when all tokens do.
-        rows: (T, 3 hidden) queries, keys and values, or (T, 2 hidden) keys and values beside `first`.
+        states: (T, 3 hidden) queries, keys and values, or (T, 2 hidden) keys and values beside `first`.
         rectangles: of the batch.
         p: dropout rate of the probabilities.
-        masks: draws the dropout; None for none.
+        rows: each adapter draws the dropout of its own texts.
 
     Returns:
         (T, hidden), or (n, hidden) beside `first`.
@@ -82,13 +88,17 @@ def attend(first: Tensor | None, rows: Tensor, rectangles: Rectangles, p: float,
         ((block.last - block.first) * rectangles.heads, block.longest if first is None else 1, block.longest)
         for block in rectangles.blocks
     ]
+    sizes = [math.prod(shape) for shape in shapes]
     # One draw for all rectangles: many small ones would cost more calls than bits.
-    drawn = masks.draw((sum(map(math.prod, shapes)),), p) if masks else None
-    if drawn is None:
-        return _Attend.apply(first, rows, rectangles, [None] * len(shapes))
-    kept = drawn.keep.split([math.prod(shape) for shape in shapes])
-    pieces = [Mask(keep.view(shape), drawn.scale) for keep, shape in zip(kept, shapes, strict=True)]
-    return _Attend.apply(first, rows, rectangles, pieces)
+    drawn = rows.flat_mask([sum(sizes[blocks]) for blocks in rectangles.parts], p)
+    pieces: list[Mask | None] = [None] * len(shapes)
+    if drawn is not None:
+        kept = drawn.keep.split(sizes)
+        pieces = [Mask(keep.view(shape), drawn.scale) for keep, shape in zip(kept, shapes, strict=True)]
+    if first is None or rectangles.order is None:
+        return _Attend.apply(first, states, rectangles, pieces)
+    mixed = _Attend.apply(first.index_select(0, rectangles.order), states, rectangles, pieces)
+    return mixed.index_select(0, rectangles.order.argsort())
 
 
 class _Attend(torch.autograd.Function):
@@ -99,8 +109,8 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, first: Tensor | None, rows: Tensor, rectangles: Rectangles, masks: list[Mask | None]) -> Tensor:
-        cells, saved = rectangles.spread(rows), []
+    def forward(ctx: Any, first: Tensor | None, states: Tensor, rectangles: Rectangles, masks: list[Mask | None]) -> Tensor:
+        cells, saved = rectangles.spread(states), []
         out = torch.empty_like(first) if first is not None else cells.new_empty(len(cells), cells.shape[1] // 3)
         for block, bias, mask in zip(rectangles.blocks, rectangles.biases, masks, strict=True):
             queries, keys, values = _read(first, cells, rectangles, block)

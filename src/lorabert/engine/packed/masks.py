@@ -1,7 +1,8 @@
-"""Dropout masks from raw random bits, drawn from one explicit generator."""
+"""Dropout masks from raw random bits; each part of a batch draws from a generator of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,28 +23,27 @@ class Mask:
     scale: float
 
 
-class Masks:
-    """Draws dropout masks; all that is random in a forward follows its generator.
+def draw(generators: Sequence[torch.Generator], sizes: Sequence[int], p: float, dtype: torch.dtype) -> Mask | None:
+    """A flat mask of zeros with probability p, each generator's elements after the other's; None when p is 0.
 
     A mask compares 16 random bits an element with a threshold: the rate is p to within 2^-17, and four elements share one
-    64-bit draw, which costs a sixth of `bernoulli_`.
+    64-bit draw, which costs a sixth of `bernoulli_`. What one generator gives depends on its own sizes alone.
 
     Args:
-        generator: on the device of the tensors.
-        dtype: of the tensors.
+        generators: on the device of the tensors.
+        sizes: elements that each draws.
+        p: dropout rate.
+        dtype: of the mask.
     """
-
-    def __init__(self, generator: torch.Generator, dtype: torch.dtype) -> None:
-        self.generator, self.dtype = generator, dtype
-
-    def draw(self, shape: tuple[int, ...], p: float) -> Mask | None:
-        """A mask of zeros with probability p; None when p is 0."""
-        dropped = round(p * 2**_BITS)
-        if not dropped:
-            return None
-        keep = torch.empty(shape, dtype=self.dtype, device=self.generator.device)
-        words = torch.empty(-(-keep.numel() // 4), dtype=torch.int64, device=keep.device)
+    dropped = round(p * 2**_BITS)
+    if not dropped:
+        return None
+    keep = torch.empty(sum(sizes), dtype=dtype, device=generators[0].device)
+    begin = 0
+    for generator, size in zip(generators, sizes, strict=True):
+        words = torch.empty(-(-size // 4), dtype=torch.int64, device=keep.device)
         # Without bounds random_ fills 63 bits; the fourth element of a word needs the last one too.
-        words.random_(-(2**63), None, generator=self.generator)
-        torch.ge(words.view(torch.int16)[: keep.numel()].view(shape), dropped - 2 ** (_BITS - 1), out=keep)
-        return Mask(keep, 2**_BITS / (2**_BITS - dropped))
+        words.random_(-(2**63), None, generator=generator)
+        torch.ge(words.view(torch.int16)[:size], dropped - 2 ** (_BITS - 1), out=keep[begin : begin + size])
+        begin += size
+    return Mask(keep, 2**_BITS / (2**_BITS - dropped))

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from lorabert.engine.packed.functions import LowRank, project
-from lorabert.engine.packed.masks import Masks
 from lorabert.errors import Unsupported
+from lorabert.models.families import FAMILIES, Parts
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What LoRA puts on one linear layer: y = W x + s B A x.
+
+    Attributes:
+        a: A, (r, in).
+        b: B, (out, r).
+        scale: s, lora_alpha / r or lora_alpha / sqrt(r).
+        p: dropout rate on the input of A.
+        magnitude: DoRA's m, (out,), with which y = m / |W + s B A| (W + s B A) x by rows; None without DoRA.
+    """
+
+    a: Tensor
+    b: Tensor
+    scale: float
+    p: float
+    magnitude: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What one adapter puts on a base, by the names that the base gives its linear layers.
+
+    Attributes:
+        low_ranks: LoRA of each layer that carries one.
+        head: weight (C, in) and bias (C,) of each layer of the head that is the adapter's own.
+    """
+
+    low_ranks: Mapping[str, LowRank]
+    head: Mapping[str, tuple[Tensor, Tensor | None]]
 
 
 def classifier_of(model: Any) -> Any:
@@ -26,74 +58,90 @@ def part(module: Any, path: str) -> Any:
     return module
 
 
+def has(module: Any, path: str) -> bool:
+    """Whether there is something at a dotted path."""
+    *words, last = path.split(".")
+    return hasattr(part(module, ".".join(words)) if words else module, last)
+
+
+def linear(module: Any, path: str) -> nn.Linear:
+    """The linear layer at a dotted path, without the LoRA around it.
+
+    Raises:
+        Unsupported: it is another kind of layer.
+    """
+    layer = part(module, path)
+    layer = getattr(layer, "base_layer", layer)
+    if not isinstance(layer, nn.Linear):
+        raise Unsupported(f"The fast engine does not know the layer {type(layer).__name__}")
+    return layer
+
+
 def rate(module: Any, path: str | None) -> float:
     """The rate of the dropout at a path; 0 without one."""
     return float(part(module, path).p) if path else 0.0
 
 
-class Projection:
-    """One or more linear layers that read the same input, as one.
+def parts_of(classifier: Any) -> Parts:
+    """What the packed forward needs to know of an architecture.
 
-    Args:
-        layers: linear layers, or PEFT's LoRA around them.
-        dtype: what frozen weights are cast to, once.
-        merged: add the adapters into the weights, for prediction only; what is trained later does not show.
+    Raises:
+        Unsupported: it does not know the architecture, or not with these settings.
     """
-
-    def __init__(self, layers: list[Any], dtype: torch.dtype, *, merged: bool = False) -> None:
-        self.bases: list[nn.Linear] = [getattr(layer, "base_layer", layer) for layer in layers]
-        self.adapters = _adapters(layers)
-        weights: list[Tensor] = [base.weight for base in self.bases]
-        self.frozen: Tensor | None = None
-        if merged:
-            self.frozen = self._merged(weights).to(dtype)
-            self.adapters = []
-        elif not any(weight.requires_grad for weight in weights):
-            self.frozen = _joined(weights).detach().to(dtype)
-
-    def __call__(self, x: Tensor, masks: Masks | None) -> Tensor:
-        """The layers' outputs side by side, (T, out)."""
-        weight = _joined([base.weight for base in self.bases]) if self.frozen is None else self.frozen
-        bias = None if self.bases[0].bias is None else _joined([base.bias for base in self.bases])
-        parts = [
-            (LowRank(begin, end, scale, masks.draw((len(x), x.shape[1]), p) if masks else None), a.weight, b.weight)
-            for begin, end, scale, p, a, b in self.adapters
-        ]
-        return project(x, weight, bias, parts)
-
-    @torch.no_grad()
-    def _merged(self, weights: list[Tensor]) -> Tensor:
-        total = torch.cat([weight.detach() for weight in weights])
-        for begin, end, scale, _, a, b in self.adapters:
-            total[begin:end] += scale * (b.weight @ a.weight)
-        return total
+    config = classifier.config
+    family = FAMILIES.get(config.model_type)
+    if family is None or family.parts is None:
+        raise Unsupported(f"The fast engine does not know the architecture {config.model_type}")
+    if getattr(config, "position_embedding_type", None) not in (None, "absolute"):
+        raise Unsupported(f"The fast engine does not know {config.position_embedding_type} positions")
+    if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
+        raise Unsupported("The fast engine knows encoders only")
+    return family.parts
 
 
-def _joined(tensors: list[Any]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+def layers_of(classifier: Any, parts: Parts) -> list[str]:
+    """The names of the layers in the order of their use; ALBERT uses one several times (Lan et al. 2020, section 3.1)."""
+    config, place = classifier.config, f"{parts.base}.{parts.layers}"
+    groups = len(part(classifier, place))
+    if parts.inner is None:
+        return [f"{place}.{number}" for number in range(groups)]
+    used = [int(number / (config.num_hidden_layers / groups)) for number in range(config.num_hidden_layers)]
+    return [f"{place}.{group}.{parts.inner}.{inner}" for group in used for inner in range(config.inner_group_num)]
 
 
-def _adapters(layers: list[Any]) -> list[tuple[int, int, float, float, nn.Linear, nn.Linear]]:
-    """Of each LoRA: its columns, scale, dropout rate, A and B."""
-    found, begin = [], 0
-    for layer in layers:
-        base = getattr(layer, "base_layer", layer)
-        if not isinstance(base, nn.Linear):
-            raise Unsupported(f"The fast engine does not know the layer {type(base).__name__}")
-        end = begin + base.out_features
-        if base is not layer:
-            found.append((begin, end, *_low_rank(layer)))
-        begin = end
-    return found
+def adapter_in(model: Any) -> Adapter:
+    """The adapter of a live model; it holds the parameters themselves, so what trains there shows here.
+
+    Raises:
+        Unsupported: a kind of adapter that the packed forward does not know.
+    """
+    classifier = classifier_of(model)
+    low_ranks = {name: _low_rank(module) for name, module in classifier.named_modules() if hasattr(module, "lora_A")}
+    head = {}
+    for step in parts_of(classifier).head:
+        layer = linear(classifier, step.linear)
+        if layer.weight.requires_grad or _saved_whole(classifier, step.linear):
+            head[step.linear] = (layer.weight, layer.bias)
+    return Adapter(low_ranks, head)
 
 
-def _low_rank(layer: Any) -> tuple[float, float, nn.Linear, nn.Linear]:
+def _saved_whole(module: Any, path: str) -> bool:
+    for word in path.split("."):
+        module = getattr(module, word)
+        if hasattr(module, "modules_to_save"):
+            return True
+    return False
+
+
+def _low_rank(layer: Any) -> LowRank:
     if len(layer.active_adapters) != 1 or layer.merged:
         raise Unsupported("The fast engine trains one adapter that is not merged")
     name = layer.active_adapters[0]
-    if getattr(layer, "lora_variant", {}).get(name) or getattr(layer, "use_dora", {}).get(name):
-        raise Unsupported("The fast engine does not know use_dora and other variants of LoRA")
+    variant = getattr(layer, "lora_variant", {}).get(name)
+    magnitude = layer.lora_magnitude_vector[name].weight if name in layer.lora_magnitude_vector else None
+    if variant is not None and magnitude is None:
+        raise Unsupported(f"The fast engine does not know {type(variant).__name__}")
     a, b = layer.lora_A[name], layer.lora_B[name]
     if b.bias is not None:
         raise Unsupported("The fast engine does not know lora_bias")
-    return layer.scaling[name], float(getattr(layer.lora_dropout[name], "p", 0.0)), a, b
+    return LowRank(a.weight, b.weight, layer.scaling[name], float(getattr(layer.lora_dropout[name], "p", 0.0)), magnitude)

@@ -1,5 +1,6 @@
-"""The fast engine: the Trainer's mathematics on packed batches."""
+"""The fast engine: the Trainer's mathematics on packed batches, of one adapter or of many on one base."""
 
-from lorabert.engine.training.fitting import fit
+from lorabert.engine.training.fitting import fit, fit_together
+from lorabert.engine.training.run import Job
 
-__all__ = ["fit"]
+__all__ = ["Job", "fit", "fit_together"]

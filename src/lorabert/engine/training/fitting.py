@@ -1,27 +1,23 @@
-"""Training on packed batches: the loop, its reports, early stopping and resuming."""
+"""Training on packed batches: one run, or many that share one frozen base in every forward."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from tqdm import tqdm
 
 from lorabert.config import TrainConfig
-from lorabert.data.batching import BatchPlan, pack
+from lorabert.data.batching import BatchPlan, PackedBatch, join
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed import PackedClassifier, logits
-from lorabert.engine.training import checkpoints as saved
-from lorabert.engine.training.checkpoints import Progress
-from lorabert.engine.training.optimising import Optimising, steps_per_epoch
+from lorabert.engine.packed import PackedBase, adapter_in, classifier_of
+from lorabert.engine.training.display import Display
+from lorabert.engine.training.run import Job, Run
 from lorabert.errors import Unsupported
-from lorabert.files import disk_errors
-from lorabert.hardware import Placement, peak_bytes
+from lorabert.hardware import Placement, available_bytes, peak_bytes
 from lorabert.runs import Fit, Log
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -58,116 +54,141 @@ def fit(
         Unsupported: an architecture, method or precision that the fast engine does not know; nothing has been changed.
         InputError: a checkpoint cannot be written.
     """
-    started = time.perf_counter()
-    run = _Run(model, train, validation, plan, settings, placement, checkpoints, log)
-    with disk_errors(checkpoints):
-        if resume:
-            run.resume()
-        run.train()
-    cuda = placement.device == "cuda"
-    result = Fit(
-        train_seconds=time.perf_counter() - started,
-        steps=run.optimising.taken,
-        epochs=float(run.progress.epochs),
-        tokens=int(sum(train.lengths[rows].sum() for epoch in plan.epochs[: run.progress.epochs] for rows in epoch)),
-        padding_share=0.0,
-        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_bytes(),
-        attention="packed",
-    )
-    model.cpu().eval()
-    return result
+    job = Job(model, train, validation, plan, settings, placement, checkpoints, resume, log)
+    ((_, outcome),) = fit_together([job], concurrent=1)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
-class _Run:
-    """One training: what it works with, and where it stands."""
+def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Iterator[tuple[Job, Fit | Exception]]:
+    """Train many adapters on one frozen base, so many at once; each ends as if it had trained alone.
 
-    def __init__(self, model: Any, train: EncodedSplit, validation: EncodedSplit, plan: BatchPlan, settings: TrainConfig,
-                 placement: Placement, folder: Path, log: Log) -> None:  # fmt: skip
-        if placement.precision not in _DTYPES:
-            raise Unsupported(f"The fast engine does not train in {placement.precision}")
-        if placement.device != "cpu":
-            raise Unsupported(f"The fast engine has not been proven on {placement.device} yet")
-        self.dtype = _DTYPES[placement.precision]
-        self.model, self.classifier = model, PackedClassifier(model.to(placement.device), self.dtype)
-        self.train_split, self.validation_split = train, validation
-        self.plan, self.settings, self.folder, self.log = plan, settings, folder, log
-        self.optimising = Optimising(model, settings, plan)
-        self.generator = torch.Generator(placement.device).manual_seed(settings.seed)
-        self.progress = Progress()
-        self.bar: Any = None
+    The batches of all runs are laid one after the other: the base's products run once over all tokens, each LoRA and each head
+    on its own rows. So the gradient of one adapter with respect to another's examples is exactly zero. Each run keeps its own
+    data order, dropout stream, learning rate, clipping, schedule, early stop and checkpoints; one that ends, or fails, leaves,
+    and the next takes its place.
 
-    def resume(self) -> None:
-        """Go on from the newest complete checkpoint."""
-        found = saved.newest(self.folder)
-        if found is None:
-            return
-        self.progress, tensors = found
-        self.generator.set_state(tensors.pop("generator"))
-        self.optimising.restore(tensors, self.progress.step)
+    Args:
+        jobs: taken one by one as places become free; their models share the base's tensors (`models.bases.share`).
+        concurrent: how many train at once; by default as many as half of the free memory holds, at most eight.
 
-    def train(self) -> None:
-        """Make the passes that are left, and put the best epoch's weights back where early stopping asks for it."""
-        per_epoch = steps_per_epoch(self.settings, self.plan)
-        with tqdm(total=per_epoch * len(self.plan.epochs), initial=self.progress.step, desc="Training", unit="step") as self.bar:
-            while self.progress.epochs < len(self.plan.epochs) and not self._waited_enough():
-                self._epoch()
-        best = self.progress.best_step
-        if self.settings.early_stopping_patience and best not in (None, self.progress.step):
-            self.optimising.load_weights(saved.weights(self.folder, best))
+    Yields:
+        Each job that has ended, with what it cost, or with the error that ended it.
 
-    def _waited_enough(self) -> bool:
-        patience = self.settings.early_stopping_patience
-        return 0 < patience <= self.progress.waited
+    Raises:
+        Unsupported: an architecture, method or precision that cannot be trained so; the job in question has not begun.
+    """
+    waiting = iter(jobs)
+    first = next(waiting, None)
+    if first is None:
+        return
+    with Display(one=concurrent == 1) as display:
+        team = _Team(first, concurrent or places(first), display)
+        while True:
+            for job in islice(waiting, team.places - len(team.streams)):
+                team.admit(job)
+            if not team.streams:
+                return
+            yield from team.step()
 
-    def _epoch(self) -> None:
-        batches = self.plan.epochs[self.progress.epochs]
-        for number, group in enumerate(_groups(batches, self.settings.gradient_accumulation_steps), 1):
-            self._step(group, self.progress.epochs + min(1.0, number * self.settings.gradient_accumulation_steps / len(batches)))
-        self.progress.epochs += 1
-        self._validate()
-        if self.settings.save_strategy == "epoch":
-            saved.save(self.folder, self.progress, {**self.optimising.tensors(), "generator": self.generator.get_state()})
 
-    def _step(self, batches: list[np.ndarray], epoch: float) -> None:
-        """Add up the gradients of some batches and take one step; each batch counts for its share, as in the Trainer."""
+class _Team:
+    """The runs that train at once on one base."""
+
+    def __init__(self, first: Job, places: int, display: Display) -> None:
+        device, precision = first.placement.device, first.placement.precision
+        if precision not in _DTYPES:
+            raise Unsupported(f"The fast engine does not train in {precision}")
+        if device != "cpu":
+            raise Unsupported(f"The fast engine has not been proven on {device} yet")
+        self.first, self.places, self.display = first, places, display
+        self.base = PackedBase(classifier_of(first.model.to(device)), _DTYPES[precision])
+        self.streams: dict[Run, Iterator[PackedBatch]] = {}
+        self.most = 0
+        self.admit(first)
+
+    def admit(self, job: Job) -> None:
+        """Take a run in.
+
+        Raises:
+            Unsupported: it trains the base itself, or on another base.
+        """
+        if job is not self.first:
+            _check_shared(job.model, self.first.model)
+        run = Run(job, self.base, self.display)
+        self.streams[run] = run.batches()
+        self.most = max(self.most, len(self.streams))
+
+    def step(self) -> Iterator[tuple[Job, Fit | Exception]]:
+        """One forward and backward for every run's next batch; yields the runs that have none left, or failed."""
+        batches: dict[Run, PackedBatch] = {}
+        for run, stream in list(self.streams.items()):
+            started = time.perf_counter()
+            try:
+                batches[run] = next(stream)
+                run.seconds += time.perf_counter() - started
+            except StopIteration:
+                run.seconds += time.perf_counter() - started
+                yield self._leave(run), self._cost(run)
+            except Exception as error:
+                yield self._leave(run), error
+        if batches:
+            self._compute(batches)
+
+    def _compute(self, batches: dict[Run, PackedBatch]) -> None:
         started = time.perf_counter()
-        for rows in batches:
-            batch = pack(self.train_split, rows)
-            answers = self.classifier(batch, self.generator)
-            loss = F.cross_entropy(answers, torch.from_numpy(batch.labels).to(answers.device)) / len(batches)
-            loss.backward()
-            self.progress.loss_sum += float(loss.detach())
-        rate = self.optimising.learning_rate
-        self.optimising.step()
-        self.progress.step = self.optimising.taken
-        self.bar.update()
-        speed = sum(map(len, batches)) / (time.perf_counter() - started)
-        self.bar.set_postfix({"examples/s": f"{speed:.0f}"}, refresh=False)
-        if self.progress.step % self.settings.logging_steps == 0:
-            self._report(epoch, rate)
+        joined = join(list(batches.values()))
+        answers = self.base(joined, [run.adapter for run in batches], [run.generator for run in batches])
+        losses = [run.loss(found, batch) for (run, batch), found in zip(batches.items(), answers, strict=True)]
+        torch.autograd.backward(losses)
+        seconds = time.perf_counter() - started
+        for (run, batch), loss in zip(batches.items(), losses, strict=True):
+            run.took(float(loss.detach()))
+            run.seconds += seconds * len(batch.ids) / len(joined.ids)
+        self.display.computed(len(joined.rows), len(batches))
 
-    def _report(self, epoch: float, rate: float) -> None:
-        loss = self.progress.loss_sum / (self.progress.step - self.progress.reported)
-        self.progress.loss_sum, self.progress.reported = 0.0, self.progress.step
-        self.bar.write(f"step {self.progress.step}: loss {loss:.4f}", file=self.bar.fp)
-        self.log({"step": self.progress.step, "epoch": round(epoch, 4), "event": "train", "loss": loss, "learning_rate": rate})
+    def _leave(self, run: Run) -> Job:
+        del self.streams[run]
+        run.job.model.eval()
+        return run.job
 
-    def _validate(self) -> None:
-        """Measure the validation loss, and count the epochs since the last lower one."""
-        loss = validation_loss(self.model, self.validation_split, self.dtype, self.settings.per_device_eval_batch_size)
-        self.bar.write(f"epoch {self.progress.epochs}: validation loss {loss:.4f}", file=self.bar.fp)
-        self.log({"step": self.progress.step, "epoch": float(self.progress.epochs), "event": "validation", "loss": loss})
-        if self.progress.best_loss is None or loss < self.progress.best_loss:
-            self.progress.best_loss, self.progress.best_step, self.progress.waited = loss, self.progress.step, 0
-        else:
-            self.progress.waited += 1
+    def _cost(self, run: Run) -> Fit:
+        epochs, lengths = run.job.plan.epochs[: run.progress.epochs], run.job.train.lengths
+        return Fit(
+            train_seconds=run.seconds,
+            steps=run.optimising.taken,
+            epochs=float(run.progress.epochs),
+            tokens=int(sum(lengths[rows].sum() for epoch in epochs for rows in epoch)),
+            padding_share=0.0,
+            peak_bytes=peak_bytes(),
+            attention="packed",
+            together=self.most,
+        )
 
 
-def validation_loss(model: Any, split: EncodedSplit, dtype: torch.dtype, batch_size: int) -> float:
-    """Mean cross-entropy of a split's examples, without dropout."""
-    answers = torch.from_numpy(logits(PackedClassifier(model, dtype, merged=True), split, batch_size=batch_size))
-    return float(F.cross_entropy(answers, torch.from_numpy(split.labels)))
+def _check_shared(model: Any, first: Any) -> None:
+    """Check that what a model trains is its adapter alone, and that all else is the first one's very tensors."""
+    adapter = adapter_in(model)
+    own = [tensor for low in adapter.low_ranks.values() for tensor in (low.a, low.b, low.magnitude)]
+    own += [tensor for pair in adapter.head.values() for tensor in pair]
+    allowed = {id(tensor) for tensor in own}
+    others = {id(parameter) for parameter in first.parameters()}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and id(parameter) not in allowed:
+            raise Unsupported(f"{name} is trained, which is neither LoRA nor head: it cannot share the base")
+        if not parameter.requires_grad and ".original_module." not in name and id(parameter) not in others:
+            raise Unsupported(f"{name} is not shared with the other runs")
 
 
-def _groups(batches: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    return (batches[start : start + size] for start in range(0, len(batches), size))
+def places(job: Job, most: int = 8) -> int:
+    """How many runs like this one half of the free memory holds, at least one.
+
+    A step keeps, in each layer, about 24 numbers of the hidden width a token, and three of each head and pair of tokens:
+    what the backward reads again, and its own gradients.
+    """
+    config = job.model.config
+    tokens = max(int(job.train.lengths[rows].sum()) for rows in job.plan.epochs[0])
+    longest = int(job.train.lengths.max())
+    width = 24 * config.hidden_size + 3 * config.num_attention_heads * longest
+    return max(1, min(most, available_bytes() // 2 // (4 * tokens * width * config.num_hidden_layers)))

@@ -1,0 +1,47 @@
+"""Which rows of a matrix belong to which adapter, and the dropout that each draws for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lorabert.engine.packed.masks import Mask, draw
+from lorabert.engine.packed.reading import Adapter
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a matrix, one stretch an adapter: of its tokens, or of its texts.
+
+    Attributes:
+        adapters: in the order of their rows.
+        stretches: the rows of each.
+        generators: of each, for its dropout; None for no dropout.
+        dtype: of the matrices.
+    """
+
+    adapters: Sequence[Adapter]
+    stretches: Sequence[slice]
+    generators: Sequence[torch.Generator] | None
+    dtype: torch.dtype
+
+    def mask(self, width: int, p: float) -> Mask | None:
+        """Dropout for a matrix of this width, (rows, width)."""
+        found = self.flat_mask([(rows.stop - rows.start) * width for rows in self.stretches], p)
+        return None if found is None else Mask(found.keep.view(-1, width), found.scale)
+
+    def flat_mask(self, sizes: Sequence[int], p: float) -> Mask | None:
+        """Dropout for elements laid in a row, so many of each adapter."""
+        return None if self.generators is None else draw(self.generators, sizes, p, self.dtype)
+
+    def own_mask(self, number: int, width: int, p: float) -> Mask | None:
+        """Dropout for the rows of one adapter, (its rows, width)."""
+        return self.alone(number).mask(width, p)
+
+    def alone(self, number: int) -> Rows:
+        """The rows of one adapter, counted from 0."""
+        size = self.stretches[number].stop - self.stretches[number].start
+        generators = None if self.generators is None else [self.generators[number]]
+        return Rows([self.adapters[number]], [slice(0, size)], generators, self.dtype)

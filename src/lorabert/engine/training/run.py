@@ -1,0 +1,166 @@
+"""One run of the fast engine: its batches, its steps, its validation and its checkpoints, whoever computes the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lorabert.config import TrainConfig
+from lorabert.data.batching import BatchPlan, PackedBatch, pack
+from lorabert.data.encoding import EncodedSplit
+from lorabert.engine.packed import PackedBase, adapter_in, logits
+from lorabert.engine.training import checkpoints as saved
+from lorabert.engine.training.checkpoints import Progress
+from lorabert.engine.training.display import Display
+from lorabert.engine.training.optimising import Optimising, steps_per_epoch
+from lorabert.files import disk_errors
+from lorabert.hardware import Placement
+from lorabert.runs import Log
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training that the fast engine is asked for.
+
+    Attributes:
+        model: a model from `models.methods.apply`.
+        train: the training split.
+        validation: measured after each epoch; with early stopping it decides which epoch is kept.
+        plan: the batches of every epoch.
+        settings: the Trainer's words.
+        placement: device and precision.
+        checkpoints: folder for the checkpoints.
+        resume: go on from the newest complete checkpoint, if there is one.
+        log: called with each event: loss and learning rate, or validation loss.
+        name: what progress on a screen calls it when several train at once.
+    """
+
+    model: Any
+    train: EncodedSplit
+    validation: EncodedSplit
+    plan: BatchPlan
+    settings: TrainConfig
+    placement: Placement
+    checkpoints: Path
+    resume: bool
+    log: Log
+    name: str = ""
+
+
+class Run:
+    """Where one training stands.
+
+    Attributes:
+        job: what was asked for.
+        adapter: the trained parameters, as the packed forward takes them.
+        generator: all dropout follows it.
+        optimising: its optimizer.
+        progress: steps, epochs, best epoch.
+        seconds: its share of the time spent.
+    """
+
+    def __init__(self, job: Job, base: PackedBase, display: Display) -> None:
+        self.job, self.base, self.display = job, base, display
+        self.adapter = adapter_in(job.model)
+        self.optimising = Optimising(job.model, job.settings, job.plan)
+        self.generator = torch.Generator(base.device).manual_seed(job.settings.seed)
+        self.progress = Progress()
+        self.seconds = 0.0
+        self._in_step = 1
+        if job.resume:
+            self._resume()
+        display.begin(self.steps - self.progress.step, self.progress.step)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return steps_per_epoch(self.job.settings, self.job.plan) * len(self.job.plan.epochs)
+
+    def _resume(self) -> None:
+        with disk_errors(self.job.checkpoints):
+            found = saved.newest(self.job.checkpoints)
+        if found is None:
+            return
+        self.progress, tensors = found
+        self.generator.set_state(tensors.pop("generator"))
+        self.optimising.restore(tensors, self.progress.step)
+
+    def batches(self) -> Iterator[PackedBatch]:
+        """Every batch that is left; between two of them the caller adds the first one's gradients and calls `took`.
+
+        Raises:
+            InputError: a checkpoint cannot be written.
+        """
+        with disk_errors(self.job.checkpoints):
+            while self.progress.epochs < len(self.job.plan.epochs) and not self._waited_enough():
+                yield from self._epoch()
+            best = self.progress.best_step
+            if self.job.settings.early_stopping_patience and best not in (None, self.progress.step):
+                self.optimising.load_weights(saved.weights(self.job.checkpoints, best))
+
+    def _waited_enough(self) -> bool:
+        patience = self.job.settings.early_stopping_patience
+        return 0 < patience <= self.progress.waited
+
+    def _epoch(self) -> Iterator[PackedBatch]:
+        size, batches = self.job.settings.gradient_accumulation_steps, self.job.plan.epochs[self.progress.epochs]
+        for number, group in enumerate(_groups(batches, size), 1):
+            self._in_step = len(group)
+            for rows in group:
+                yield pack(self.job.train, rows)
+            self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
+        self.progress.epochs += 1
+        self._validate()
+        if self.job.settings.save_strategy == "epoch":
+            tensors = {**self.optimising.tensors(), "generator": self.generator.get_state()}
+            saved.save(self.job.checkpoints, self.progress, tensors)
+
+    def loss(self, answers: Tensor, batch: PackedBatch) -> Tensor:
+        """The batch's share of its step's loss: batches that share a step count alike, as in the Trainer."""
+        return F.cross_entropy(answers, torch.from_numpy(batch.labels).to(answers.device)) / self._in_step
+
+    def took(self, loss: float) -> None:
+        """Note the loss of a batch whose gradients have been added."""
+        self.progress.loss_sum += loss
+
+    def _step(self, epoch: float) -> None:
+        rate = self.optimising.learning_rate
+        self.optimising.step()
+        self.progress.step = self.optimising.taken
+        self.display.step()
+        if self.progress.step % self.job.settings.logging_steps == 0:
+            self._report(epoch, rate)
+
+    def _report(self, epoch: float, rate: float) -> None:
+        loss = self.progress.loss_sum / (self.progress.step - self.progress.reported)
+        self.progress.loss_sum, self.progress.reported = 0.0, self.progress.step
+        self.display.loss(self.job.name, self.progress.step, loss)
+        self.job.log(
+            {"step": self.progress.step, "epoch": round(epoch, 4), "event": "train", "loss": loss, "learning_rate": rate}
+        )
+
+    def _validate(self) -> None:
+        """Measure the validation loss, and count the epochs since the last lower one."""
+        progress, split = self.progress, self.job.validation
+        answers = torch.from_numpy(logits(self._answers, split, batch_size=self.job.settings.per_device_eval_batch_size))
+        loss = float(F.cross_entropy(answers, torch.from_numpy(split.labels)))
+        self.display.validation(self.job.name, progress.epochs, loss)
+        self.job.log({"step": progress.step, "epoch": float(progress.epochs), "event": "validation", "loss": loss})
+        if progress.best_loss is None or loss < progress.best_loss:
+            progress.best_loss, progress.best_step, progress.waited = loss, progress.step, 0
+        else:
+            progress.waited += 1
+
+    def _answers(self, batch: PackedBatch) -> Tensor:
+        return self.base(batch, [self.adapter])[0]
+
+
+def _groups(batches: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    return (batches[start : start + size] for start in range(0, len(batches), size))

@@ -1,0 +1,119 @@
+"""From an adapter's folder to what answers with it: files, base, labels and tokenizer checked, no model built."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from lorabert.errors import InputError, MismatchError
+from lorabert.models import bases
+from lorabert.models.bases import Base
+from lorabert.shipping import manifests
+
+log = logging.getLogger(__name__)
+_WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One adapter in memory.
+
+    Attributes:
+        id: what it is called in answers.
+        adapter: what the engine reads: A, B, scales and the head.
+        labels: the classes in order.
+        max_length: longest text in tokens.
+        pairs: whether it labels pairs of texts.
+        tokenizer: shared by the adapters that have the same one.
+        bytes: of its weights.
+        texts: a few fixed texts.
+        logits: what it answered to them when it was saved, (texts, C) float32.
+    """
+
+    id: str
+    adapter: Any
+    labels: list[str]
+    max_length: int
+    pairs: bool
+    tokenizer: Any
+    bytes: int
+    texts: list[str]
+    logits: np.ndarray
+
+
+class Loader:
+    """Reads adapters of one base.
+
+    Args:
+        base: the base in memory.
+        model: the classifier that it was loaded into, by which a tokenizer's fit is checked.
+        read: the engine's reader of an adapter folder.
+    """
+
+    def __init__(self, base: Base, model: Any, read: Callable[[Path], Any]) -> None:
+        self._base, self._model, self._read = base, model, read
+        self._tokenizers: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+    def load(self, name: str, folder: Path) -> Served:
+        """Read an adapter.
+
+        Raises:
+            InputError: it is none, or one that the engine does not know.
+            MismatchError: a file was changed, or it belongs to another base.
+        """
+        try:
+            return self._load(name, folder)
+        except InputError:
+            raise
+        except Exception as error:
+            log.exception("the adapter %s cannot be read", ascii(name))
+            raise InputError(f"The adapter {name!a} cannot be read", got=type(error).__name__) from error
+
+    def _load(self, name: str, folder: Path) -> Served:
+        manifest = manifests.manifest_of(folder)
+        problems = manifests.differences(folder, manifest)
+        recorded = manifest["base"]
+        if recorded["sha256"] != self._base.sha256:
+            problems.append(
+                f"it belongs to the base '{recorded['name']}' with weights {recorded['sha256'][:12]}…, "
+                f"and '{self._base.name}' with weights {self._base.sha256[:12]}… is served"
+            )
+        if problems:
+            raise MismatchError(f"The adapter {name!a}", problems)
+        logits = np.array(manifest["fingerprint"]["logits"], np.float32)
+        labels = [str(label) for label in manifest["labels"]]
+        if logits.ndim != 2 or logits.shape[1] != len(labels):
+            raise MismatchError(f"The adapter {name!a}", [f"it has {len(labels)} labels and logits of shape {logits.shape}"])
+        return Served(
+            id=name,
+            adapter=self._read(folder),
+            labels=labels,
+            max_length=int(manifest["max_length"]),
+            pairs=labels_pairs(manifest),
+            tokenizer=self._tokenizer(folder, manifest),
+            bytes=(folder / _WEIGHTS).stat().st_size,
+            texts=list(manifest["fingerprint"]["texts"]),
+            logits=logits,
+        )
+
+    def _tokenizer(self, folder: Path, manifest: dict[str, Any]) -> Any:
+        """The adapter's tokenizer; adapters of one base have the same files, and reading them takes far longer than weights."""
+        files = {file.name: manifest["files"][file.name]["sha256"] for file in bases.tokenizer_files(folder)}
+        key = json.dumps(files, sort_keys=True)
+        tokenizer = self._tokenizers.get(key)
+        if tokenizer is None:
+            tokenizer = self._tokenizers[key] = bases.load_tokenizer(folder)
+        bases.check_fit(tokenizer, self._model, int(manifest["max_length"]))
+        return tokenizer
+
+
+def labels_pairs(manifest: dict[str, Any]) -> bool:
+    """Whether an adapter was trained on pairs of texts."""
+    return bool(manifest.get("data", {}).get("columns", {}).get("text_pair"))
