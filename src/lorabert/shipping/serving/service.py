@@ -17,8 +17,7 @@ from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
 from lorabert.errors import InputError, MismatchError
 from lorabert.evidence.metrics import softmax
-from lorabert.shipping import manifests
-from lorabert.shipping.adapters import FINGERPRINT_TOLERANCE
+from lorabert.shipping import fingerprints, manifests
 from lorabert.shipping.serving.catalogue import Place, UnknownAdapter
 from lorabert.shipping.serving.loading import Served
 from lorabert.shipping.serving.metrics import Metrics
@@ -204,7 +203,7 @@ class Service:
         """
         logits, _, _ = await self._logits("", served, served.texts, None)
         largest = float(np.abs(logits - served.logits).max())
-        if largest > FINGERPRINT_TOLERANCE * np.abs(served.logits).max():
+        if largest > fingerprints.TOLERANCE * np.abs(served.logits).max():
             raise MismatchError(f"The adapter {served.id}", [f"its logits differ from the recorded ones by up to {largest:.3g}"])
 
     async def described(self, name: str) -> tuple[Place, dict[str, Any]]:
