@@ -1,5 +1,6 @@
 """`lorabert compare` on tiny models: paired, resumable, whoever makes the runs."""
 
+import importlib.util
 import json
 import os
 import re
@@ -204,15 +205,36 @@ def test_two_commands_at_once_never_make_the_same_run(shell, words, whole):
     _same_runs(_logits(shell.folder / "shared"), _logits(shell.folder / "whole"))
 
 
-def test_without_ray_the_message_says_how_to_get_it(here, words):
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        done = here("compare", *words, "--out", "no-ray", "--launcher", "ray")
-        assert done.code == 2
-        assert "pip install 'lorabert[ray]'" in done.err
-    else:
-        pytest.skip("Ray is installed")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_the_message_says_how_to_get_it(shell, here, words):
+    done = here("compare", *words, "--out", "no-ray", "--launcher", "ray")
+    assert done.code == 2
+    assert "pip install 'lorabert[ray]'" in done.err
+    assert not (shell.folder / "no-ray").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--methods", "lora,fll"), "no method 'fll'"),
+        (("--tasks", "rotten"), "The nearest is 'rotten-tomatoes'"),
+        (("--tasks", "nope.csv"), "no such file"),
+        (("--tasks", "minilm-l6"), "is a model, not a data set"),
+        (("--seeds", "0"), "from 1 to 999"),
+        (("--vary", "lora.rank=1,2"), "Did you mean `lora.r`?"),
+        (("--workers", "0"), "at least 1"),
+        (("--model.name", "two.csv"), "two.csv"),
+        (("--metods", "lora"), "Did you mean `methods`?"),
+        (("--tune",), "both tuned and given"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_input_is_one_paragraph_and_leaves_no_folder(shell, here, words, wrong, said):
+    done = here("compare", *words, "--out", "wrong", *wrong)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not (shell.folder / "wrong").exists()
 
 
 def test_ray_makes_the_same_runs(shell, words, whole):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -21,6 +22,18 @@ Launcher = Literal["local", "processes", "ray"]
 Record = dict[str, Any]
 
 
+def check(launcher: Launcher, workers: int) -> None:
+    """Check that a launcher can be used here.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if workers < 1:
+        raise InputError("--workers cannot be used", got=str(workers), expected="at least 1")
+    if launcher == "ray" and not importlib.util.find_spec("ray"):
+        raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'")
+
+
 def launch(jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 2, log: Path) -> list[Record]:
     """Make every run that is not done yet, and return their records in the order of the jobs.
 
@@ -33,9 +46,6 @@ def launch(jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 
             see the same files.
         workers: how many at once, for processes and ray.
         log: file that the runs' own lines are added to.
-
-    Raises:
-        InputError: Ray is asked for and not installed.
     """
     waiting = [job for job in jobs if finished(job) is None]
     made: dict[str, Record] = {}
@@ -103,10 +113,8 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
 
 def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
-    try:
-        import ray
-    except ImportError:
-        raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'") from None
+    import ray
+
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     here, gpus = os.getcwd(), 1 if ray.cluster_resources().get("GPU") else 0  # noqa: PTH109 - a word for another process
 

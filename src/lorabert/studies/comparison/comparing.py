@@ -20,7 +20,7 @@ from lorabert.studies.campaign import Job
 from lorabert.studies.comparison import published, results, study, tuning
 from lorabert.studies.comparison.plan import Plan, System, Task
 from lorabert.studies.comparison.study import SCHEMA_VERSION, Study
-from lorabert.studies.launching import Launcher, Record, launch, note
+from lorabert.studies.launching import Launcher, Record, check, launch, note
 from lorabert.studies.watching import Watch
 
 Say = Callable[[str], None]
@@ -58,6 +58,7 @@ def compare(plan: Plan, *, out: Path | None = None, launcher: Launcher = "local"
     Raises:
         InputError: the data, the base, the plan or the folder cannot be used.
     """
+    check(launcher, workers)
     tell(f"Checking {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} and their bases")
     facts = {task.name: _check(plan, task) for task in plan.tasks}
     folder = study.begin(out or study.default_path(plan), plan, {name: known.fingerprint for name, known in facts.items()})

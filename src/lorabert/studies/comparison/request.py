@@ -92,7 +92,7 @@ def _one_of(what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         raise InputError(f"There is no {what} '{name}'", expected=f"one of {', '.join(known)}",
-                         fix=f"Did you mean '{near[0]}'?" if near else "")  # fmt: skip
+                         fix=f"The nearest is '{near[0]}'" if near else "")  # fmt: skip
 
 
 def _words(given: Any) -> list[str]:
@@ -229,7 +229,7 @@ def _place(spec: str) -> tuple[str, Overrides]:
     raise InputError(
         f"There is no task '{spec}'",
         expected=f"an asset ({', '.join(known)}), a file ({', '.join(SUFFIXES)}) or a hub id (nyu-mll/glue:sst2)",
-        fix=f"Did you mean '{near[0]}'?" if near else "",
+        fix=f"The nearest is '{near[0]}'" if near else "",
     )
 
 
