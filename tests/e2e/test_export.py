@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-TRAIN = ("--train.num_train_epochs", "8", "--train.baselines", "false")
+TRAIN = ("--train.num_train_epochs", "15", "--train.baselines", "false")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _WEIGHTS = "adapter_model.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Served:
     """One adapter in memory.
 
@@ -77,7 +77,7 @@ class Loader:
         except InputError:
             raise
         except Exception as error:
-            log.exception("the adapter %s cannot be read", ascii(name))
+            log.warning("the adapter %s cannot be read: %r", ascii(name), error)
             raise InputError(f"The adapter {name!a} cannot be read", got=type(error).__name__) from error
 
     def _load(self, name: str, folder: Path) -> Served:
@@ -117,7 +117,9 @@ class Loader:
         tokenizer = self._tokenizers.get(key)
         if tokenizer is None:
             tokenizer = self._tokenizers[key] = bases.load_tokenizer(folder)
-        bases.check_fit(tokenizer, self._model, int(manifest["max_length"]))
+        bases.check_fit(tokenizer, self._model, manifest["max_length"])
+        if manifest["max_length"] <= tokenizer.num_special_tokens_to_add(labels_pairs(manifest)):
+            raise InputError("An adapter whose texts have no room for a word", got=f"max_length {manifest['max_length']}")
         return tokenizer
 
 

@@ -31,7 +31,7 @@ _RECENT = 0.2
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Piece:
     adapter: Any
     split: EncodedSplit

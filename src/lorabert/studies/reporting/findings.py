@@ -43,6 +43,10 @@ def _difference(found: dict[str, Any]) -> str:
     if found["verdict"] == "different":
         side = "above" if found["value"] > 0 else "below"
         return f"{found['system']} is {points:.2f} points of {metric} {side} {found['against']} ({interval}, {seeds})."
+    if -found["margin"] < found["low"] and found["high"] < found["margin"]:
+        return (
+            f"Between {names} nothing is decided: no difference was seen, but {found['n']} test texts are too few to exclude one."
+        )
     return (f"Between {names} nothing is decided: with {seeds} the difference in {metric} can be anything from {interval} "
             "points. More seeds or more test texts would tell.")  # fmt: skip
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -196,3 +197,11 @@ def test_where_a_page_cannot_be_written_nothing_is_read(tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             page.write(tmp_path / "nothing", out)
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
+def test_without_the_extra_the_message_says_what_to_install(tmp_path, monkeypatch, library):
+    run = records.finished_run(tmp_path / "run", steps=1)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=rf"{library}.*lorabert\[report\]"):
+        page.write(run.path, tmp_path / "page.html")

@@ -127,7 +127,8 @@ def _differences(key: str, task: Task) -> Plot:
     ]
     caption = (
         f"Small dots are seeds, the large mark is the mean with its interval. The band is the margin of ±{margin:g} points: "
-        "an interval inside it is equivalent, another that leaves out 0 is different, the rest is undecided."
+        "an interval inside it is equivalent where test texts are many enough, another that leaves out 0 is "
+        "different, the rest is undecided."
     )
     svg = draw(key, title, words, paint, height=0.9 + 0.62 * len(found))
     return Plot(key, title, words, svg, ["system", "difference", "seeds", "each seed", "verdict"], rows, caption)
