@@ -112,6 +112,8 @@ class TrainConfig:
     """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
     learning_rate: float | None = None
     """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit and head."""
+    loraplus_lr_ratio: float = 1.0
+    """LoRA+: the rate of B, and of all vectors, over learning_rate, which stays that of A (Hayou et al. 2024); 1 is LoRA."""
     num_train_epochs: int = 3
     """Passes over the training split."""
     per_device_train_batch_size: int = 16
@@ -200,6 +202,7 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
         (0 <= lora.lora_dropout < 1, "lora.lora_dropout", lora.lora_dropout, "from 0 to below 1"),
         (train.learning_rate is None or 0 < train.learning_rate < 1, "train.learning_rate", train.learning_rate,
          "above 0 and below 1"),
+        (train.loraplus_lr_ratio > 0, "train.loraplus_lr_ratio", train.loraplus_lr_ratio, "above 0"),
         (train.num_train_epochs >= 1, "train.num_train_epochs", train.num_train_epochs, "at least 1"),
         (train.per_device_train_batch_size >= 1, "train.per_device_train_batch_size",
          train.per_device_train_batch_size, "at least 1"),
@@ -221,6 +224,8 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
     problems = [f"{key} {value}, which must be {must}" for holds, key, value, must in checks if not holds]
     if train.early_stopping_patience and train.save_strategy == "no":
         problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
+    if train.loraplus_lr_ratio != 1 and train.method != "lora":
+        problems.append(f"train.loraplus_lr_ratio {train.loraplus_lr_ratio:g} with method {train.method}, which has no B")
     return problems
 
 
