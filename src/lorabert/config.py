@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -227,11 +228,25 @@ Options = TypeVar("Options")
 
 
 def options_parser(prog: str, description: str, *, with_config: bool = False) -> ArgumentParser:
-    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig."""
-    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig.
+
+    Args:
+        prog: the command, such as `lorabert train`.
+        description: what it does; lines that begin with spaces are examples, and stay lines.
+        with_config: read a configuration.
+    """
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+    class Help(DefaultHelpFormatter):
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            blocks = itertools.groupby(text.splitlines(), key=lambda line: line.startswith(" ") or not line)
+            return "\n".join(
+                "\n".join(lines) if as_it_is else super(Help, self)._fill_text(" ".join(lines), width, indent)
+                for as_it_is, lines in blocks
+            )
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True, docstring_parse_style=None)
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False, formatter_class=Help)
     if with_config:
         parser.add_argument("--config", action=ActionConfigFile, help="YAML file with the sections below; options win over it.")
         for section in dataclasses.fields(RunConfig):

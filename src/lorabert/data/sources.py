@@ -220,9 +220,10 @@ def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tupl
     if "train" not in raw:
         raise InputError(f"{origin} has no train split", got=f"the splits {', '.join(raw)}")
     named = {name: table for name, table in raw.items() if name in SPLITS}
-    if "validation" not in named and (other := next((name for name in raw if name.startswith("validation")), None)):
-        named["validation"] = raw[other]
-        notes.append(f"validation is the split '{other}'")
+    for split in ("validation", "test"):  # of MNLI there are two each, matched and mismatched
+        if split not in named and (other := next((name for name in raw if name.startswith(split)), None)):
+            named[split] = raw[other]
+            notes.append(f"{split} is the split '{other}'")
     label = find(named["train"], data).label
     unlabelled = [name for name, table in named.items() if name != "train" and not data.train and _unlabelled(table, label)]
     for name in unlabelled:

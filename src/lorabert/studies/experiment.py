@@ -210,6 +210,11 @@ class Begun:
             self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
 
 
+def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
+    """What the test split of a configuration can be predicted with for next to nothing; nothing is trained or written."""
+    return _cheap_baselines(_prepare(settings, say, None))
+
+
 def _prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> Prepared:
     from transformers import set_seed
 

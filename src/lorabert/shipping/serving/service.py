@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from lorabert.shipping.serving.registry import Registry
 from lorabert.shipping.serving.scheduler import Scheduler
 from lorabert.shipping.serving.settings import Settings
 
+log = logging.getLogger(__name__)
 # Texts tokenised before another request has its turn.
 _TURN = 16
 
@@ -199,9 +201,15 @@ class Service:
         """Let an adapter answer the fixed texts whose logits were recorded when it was saved.
 
         Raises:
-            MismatchError: the answers differ.
+            MismatchError: the answers differ, or there are none.
         """
-        logits, _, _ = await self._logits("", served, served.texts, None)
+        try:
+            logits, _, _ = await self._logits("", served, served.texts, None)
+        except Problem:
+            raise
+        except Exception as error:
+            log.warning("the adapter %s cannot answer: %r", ascii(served.id), error)
+            raise MismatchError(f"The adapter {served.id}", [f"it cannot answer ({type(error).__name__})"]) from error
         largest = float(np.abs(logits - served.logits).max())
         if largest > fingerprints.TOLERANCE * np.abs(served.logits).max():
             raise MismatchError(f"The adapter {served.id}", [f"its logits differ from the recorded ones by up to {largest:.3g}"])
