@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-TRAIN = ("--train.num_train_epochs", "15", "--train.baselines", "false")
+TRAIN = ("--train.num_train_epochs", "30", "--train.learning_rate", "1e-2", "--train.baselines", "false")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def export(request, here, run):
 def test_accuracy_is_compared_on_the_runs_own_validation_split(export, run):
     validation = export["parity"]["validation"]
     assert validation["n"] == run["data"]["examples"]["validation"]
-    assert validation["adapter"]["accuracy"]["value"] > 0.6  # it learned something that could be lost
+    assert validation["adapter"]["accuracy"]["value"] > 0.5  # three classes: it learned something that could be lost
     assert export["parity"]["within_tolerance"]
     if export["format"] != "onnx-int8":
         assert validation["export"] == validation["adapter"]
@@ -64,7 +64,7 @@ def test_wrong_inputs_end_in_a_paragraph(shell, here, run):
     for words, message in (
         (("run", "--format", "tflite", "--out", "new"), "merged, onnx, onnx-int8"),
         (("base", "--format", "onnx", "--out", "new"), "is not an adapter"),
-        (("nowhere", "--format", "onnx", "--out", "new"), "is not an adapter"),
+        (("nowhere", "--format", "onnx", "--out", "new"), "There is no folder 'nowhere'"),
         (("run", "--format", "onnx", "--out", "run"), "already holds something"),
         (("run", "--format", "onnx", "--out", "new", "--base", "nowhere"), "nowhere"),
         (("run", "--format", "onnx"), "--out"),
