@@ -47,14 +47,14 @@ def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print)
         say: called with each line for people.
     """
     outcomes: dict[Path, dict[str, Any]] = {}
-    for group in _groups(jobs):
+    for group in groups(jobs):
         if len(group) > 1 and concurrent != 1:
             outcomes |= _Together(group, concurrent, say).run()
         outcomes |= {job.out: _alone(job, say) for job in group if job.out not in outcomes}
     return [outcomes[job.out] for job in jobs]
 
 
-def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs that can train together, by what they must have in common; the others alone."""
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
