@@ -55,15 +55,16 @@ def _serve(arguments: Any, settings: Settings, out: Output) -> None:
     listening = server.listen(settings)
     with listening:
         service, base = starting.started(arguments.targets, arguments.base, settings)
-        address = server.address_of(listening)
-        served = [place.id for place in service.registry.catalogue.listed()]
-        out.say(f"Serving {len(served)} adapter{'' if len(served) == 1 else 's'} on {base.name}: {_shown(served)}")
-        listening.listen(server.BACKLOG)  # from here on nobody who connects is turned away
-        out.say(f"Listening on {address} (a page to try it; Ctrl-C finishes what was accepted)")
-        if not settings.loopback and settings.token is None:
-            out.say("Anyone who can reach this address can use it: set LORABERT_TOKEN to ask for a token")
-        out.result({"address": address, "models": served, "base": base.name})
-        server.run(service, listening)
+        server.run(service, listening, lambda: _announce(service, base.name, server.address_of(listening), settings, out))
+
+
+def _announce(service: Any, base: str, address: str, settings: Settings, out: Output) -> None:
+    served = [place.id for place in service.registry.catalogue.listed()]
+    out.say(f"Serving {len(served)} adapter{'' if len(served) == 1 else 's'} on {base}: {_shown(served)}")
+    out.say(f"Listening on {address} (a page to try it; Ctrl-C finishes what was accepted)")
+    if not settings.loopback and settings.token is None:
+        out.say("Anyone who can reach this address can use it: set LORABERT_TOKEN to ask for a token")
+    out.result({"address": address, "models": served, "base": base})
 
 
 def _shown(names: list[str], most: int = 10) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -14,7 +14,7 @@ from lorabert.shipping.serving.app import build
 from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import Settings
 
-BACKLOG = 2048
+_BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -50,25 +50,21 @@ def address_of(listening: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Drains before it stops: at the first signal new requests get 503, and it ends when the accepted ones are answered."""
+    """Drains before it stops: from the first signal new requests get 503, and it ends when the accepted ones are answered."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._traffic = service.traffic
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, lambda *_: self._stop()) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self) -> None:
-        if self._traffic.draining:  # asked twice: now
+    def stop(self) -> None:
+        """Drain; asked twice, end now."""
+        if self._traffic.draining:
             self.should_exit = self.force_exit = True
         self._traffic.draining = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # `run` has them
 
     async def on_tick(self, counter: int) -> bool:
         if self._traffic.draining and not self._traffic.requests:
@@ -76,16 +72,30 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(service: Service, listening: socket.socket) -> None:
-    """Serve until a signal comes and the accepted requests are answered."""
+def run(service: Service, listening: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve until a signal comes and the accepted requests are answered.
+
+    Args:
+        service: what answers.
+        listening: from `listen`.
+        announce: called once nobody who connects is turned away, and a signal ends the server in order.
+    """
     config = uvicorn.Config(
         build(service),
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
-        backlog=BACKLOG,
+        backlog=_BACKLOG,
         # Nothing waits longer than a request may take.
         timeout_graceful_shutdown=int(service.settings.timeout_seconds) + 1,
     )
-    _Server(config, service).run(sockets=[listening])
+    server = _Server(config, service)
+    before = {number: signal.signal(number, lambda *_: server.stop()) for number in _SIGNALS}
+    try:
+        listening.listen(_BACKLOG)
+        announce()
+        server.run(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
