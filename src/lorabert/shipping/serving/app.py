@@ -18,7 +18,7 @@ from lorabert import __version__
 from lorabert.shipping.serving import problems
 from lorabert.shipping.serving.catalogue import Place
 from lorabert.shipping.serving.gate import Gate
-from lorabert.shipping.serving.loading import labels_pairs
+from lorabert.shipping.serving.loading import labels_of, labels_pairs
 from lorabert.shipping.serving.problems import Problem
 from lorabert.shipping.serving.schemas import (
     Classification,
@@ -130,7 +130,7 @@ async def details(name: str, service: TheService) -> ModelDetails:
     place, manifest = await service.described(name)
     return ModelDetails(
         **_model(service, place).model_dump(),
-        labels=manifest["labels"],
+        labels=labels_of(manifest),
         max_length=manifest["max_length"],
         pairs=labels_pairs(manifest),
     )

@@ -94,7 +94,7 @@ class Loader:
         if problems:
             raise MismatchError(f"The adapter {name!a}", problems)
         logits = np.array(manifest["fingerprint"]["logits"], np.float32)
-        labels = [str(label) for label in manifest["labels"]]
+        labels = labels_of(manifest)
         texts = [str(text) for text in manifest["fingerprint"]["texts"]]
         if logits.shape != (len(texts), len(labels)):
             found = f"it has {len(texts)} recorded texts, {len(labels)} labels and logits of shape {logits.shape}"
@@ -147,6 +147,13 @@ def misfits(adapter: Adapter, model: Any, classes: int) -> list[str]:
     return misshapen + [f"{what} is not finite" for what, tensor, _ in there if not torch.isfinite(tensor).all()]
 
 
+def labels_of(manifest: dict[str, Any]) -> list[str]:
+    """The classes in order."""
+    return [str(label) for label in manifest["labels"]]
+
+
 def labels_pairs(manifest: dict[str, Any]) -> bool:
     """Whether an adapter was trained on pairs of texts."""
-    return bool(manifest.get("data", {}).get("columns", {}).get("text_pair"))
+    data = manifest.get("data")
+    columns = data.get("columns") if isinstance(data, dict) else None
+    return isinstance(columns, dict) and bool(columns.get("text_pair"))
