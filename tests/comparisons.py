@@ -49,7 +49,7 @@ def document(
         "tasks": [_task(rng, name, systems, against, seeds, tuned, failing) for name in tasks],
         "environment": {
             "versions": [{"python": "3.12.1", "torch": "2.9.0"}],
-            "hardware": [{"system": "Linux", "processor": "a processor", "cores": 2, "threads": 1, "memory_bytes": 2**33, "gpu": None}],
+            "hardware": [{"system": "Linux", "processor": "one", "cores": 2, "threads": 1, "memory_bytes": None, "gpu": None}],
             "device": ["cpu"], "precision": ["fp32"], "engine": ["fast"], "attention": ["packed"],
             "git": [{"commit": "0" * 40, "dirty": False}],
             "base": [{"name": "minilm-l6", "revision": None, "sha256": "1" * 64, "model_type": "bert", "new_tensors": []}],
@@ -79,8 +79,9 @@ def _task(rng: random.Random, name: str, systems: tuple[str, ...], against: str,
             "frozen base + linear head": _metrics(level - 0.05),
         },
         "tuning": {system: _search(rng, level) for system in systems} if tuned else None,
-        "published": [{"source": "Somebody 2021, table 2", "read": "source", "selection": "not stated there", "metric": "accuracy",
-                       "base": "bert-base-uncased", "method": "full", "value": 0.978, "spread": 0.002, "n": 2189,
+        "published": [{"source": "Somebody 2021, table 2", "read": "source", "selection": "not stated there",
+                       "metric": "accuracy", "base": "bert-base-uncased", "method": "full", "value": 0.978,
+                       "spread": 0.002, "n": 2189,
                        "differs": ["base bert-base-uncased, ours minilm-l6", "selection: not stated there"]}],
     }  # fmt: skip
 
@@ -103,15 +104,17 @@ def _system(rng: random.Random, level: float, name: str, seeds: int, *, usable: 
         for n in range(seeds)
     ]  # fmt: skip
     over_seeds = {
-        metric: {**_estimate(statistics.fmean(found), 0.009), "n_seeds": seeds, "sd": statistics.stdev(found) if seeds > 1 else None,
-                 "median": statistics.median(found), "values": found}
+        metric: {**_estimate(statistics.fmean(found), 0.009), "n_seeds": seeds,
+                 "sd": statistics.stdev(found) if seeds > 1 else None, "median": statistics.median(found), "values": found}
         for metric, found in values.items()
     }  # fmt: skip
     cost = {"parameters": PARAMETERS[method], "head_parameters": 770, "all_parameters": 22_787_714,
-            "train_seconds": 120.0 + 80 * rng.random(), "peak_bytes": 10**9, "adapter_bytes": 300_000, "engines": ["fast"]}  # fmt: skip
+            "train_seconds": 120.0 + 80 * rng.random(), "peak_bytes": 10**9, "adapter_bytes": 300_000,
+            "engines": ["fast"]}  # fmt: skip
     return {
-        "method": method, "overrides": {"train.method": method}, "learning_rate": 5e-4, "learning_rate_from": "tuned", "runs": runs,
-        "n_seeds": seeds if usable else 0, "metrics": over_seeds if usable else None, "cost": cost if usable else None,
+        "method": method, "overrides": {"train.method": method}, "learning_rate": 5e-4, "learning_rate_from": "tuned",
+        "runs": runs, "n_seeds": seeds if usable else 0, "metrics": over_seeds if usable else None,
+        "cost": cost if usable else None,
         "failures": [] if usable else [{"seed": run["seed"], "why": run["failure"]} for run in runs],
     }  # fmt: skip
 
@@ -123,7 +126,13 @@ def _difference(first: dict[str, Any], second: dict[str, Any], name: str, agains
     inside = max(-estimate["low"], estimate["high"]) < 0.005
     verdict = "equivalent" if inside else "undecided" if estimate["low"] <= 0 <= estimate["high"] else "different"
     seeds = len(by_seed)
-    test = {"name": "sign flips of seeds", "p": 0.125, "smallest_p": 2.0 ** (1 - seeds), "statistic": estimate["value"], "n": seeds}
+    test = {
+        "name": "sign flips of seeds",
+        "p": 0.125,
+        "smallest_p": 2.0 ** (1 - seeds),
+        "statistic": estimate["value"],
+        "n": seeds,
+    }
     return {
         "system": name, "against": against, "metric": "accuracy", **estimate, "n_seeds": seeds,
         "seeds": list(range(42, 42 + seeds)), "by_seed": by_seed, "test": {**test, "p_holm": 0.25, "n_tasks": 2}, "margin": 0.005,

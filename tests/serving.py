@@ -45,7 +45,7 @@ def save_adapter(
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.add_(0.3 * torch.randn_like(parameter))
+                parameter.add_(0.1 * torch.randn_like(parameter))
     classifier = Classifier(model, bases.load_tokenizer(base.folder), labels, 32)
     columns = {"text": "text", "text_pair": "second" if pairs else None, "label": "label"}
     facts = {"method": method, "seed": seed, "data": {"columns": columns}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 Method = Literal["lora", "full", "bitfit", "head"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 METHODS: tuple[Method, ...] = ("lora", "full", "bitfit", "head")
 
 # LoRA and the other small sets of weights want rates ten to twenty times those of full fine-tuning
@@ -104,12 +106,14 @@ class TrainConfig:
     """fast computes no padding; reference is Hugging Face Trainer + PEFT; auto is fast where it knows the architecture."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; trained weights stay fp32. auto: bf16 where the processor has it."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
     seed: int = 42
     """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
     learning_rate: float | None = None
     """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit and head."""
+    loraplus_lr_ratio: float = 1.0
+    """LoRA+: the rate of B, and of all vectors, over learning_rate, which stays that of A (Hayou et al. 2024); 1 is LoRA."""
     num_train_epochs: int = 3
     """Passes over the training split."""
     per_device_train_batch_size: int = 16
@@ -198,6 +202,7 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
         (0 <= lora.lora_dropout < 1, "lora.lora_dropout", lora.lora_dropout, "from 0 to below 1"),
         (train.learning_rate is None or 0 < train.learning_rate < 1, "train.learning_rate", train.learning_rate,
          "above 0 and below 1"),
+        (train.loraplus_lr_ratio > 0, "train.loraplus_lr_ratio", train.loraplus_lr_ratio, "above 0"),
         (train.num_train_epochs >= 1, "train.num_train_epochs", train.num_train_epochs, "at least 1"),
         (train.per_device_train_batch_size >= 1, "train.per_device_train_batch_size",
          train.per_device_train_batch_size, "at least 1"),
@@ -219,6 +224,8 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
     problems = [f"{key} {value}, which must be {must}" for holds, key, value, must in checks if not holds]
     if train.early_stopping_patience and train.save_strategy == "no":
         problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
+    if train.loraplus_lr_ratio != 1 and train.method != "lora":
+        problems.append(f"train.loraplus_lr_ratio {train.loraplus_lr_ratio:g} with method {train.method}, which has no B")
     return problems
 
 
@@ -226,11 +233,25 @@ Options = TypeVar("Options")
 
 
 def options_parser(prog: str, description: str, *, with_config: bool = False) -> ArgumentParser:
-    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig."""
-    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig.
+
+    Args:
+        prog: the command, such as `lorabert train`.
+        description: what it does; lines that begin with spaces are examples, and stay lines.
+        with_config: read a configuration.
+    """
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+    class Help(DefaultHelpFormatter):
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            blocks = itertools.groupby(text.splitlines(), key=lambda line: line.startswith(" ") or not line)
+            return "\n".join(
+                "\n".join(lines) if as_it_is else super(Help, self)._fill_text(" ".join(lines), width, indent)
+                for as_it_is, lines in blocks
+            )
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True, docstring_parse_style=None)
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False, formatter_class=Help)
     if with_config:
         parser.add_argument("--config", action=ActionConfigFile, help="YAML file with the sections below; options win over it.")
         for section in dataclasses.fields(RunConfig):

@@ -1,5 +1,6 @@
 """`lorabert serve` as a user runs it: a process of its own, a real socket, a real signal."""
 
+import importlib.util
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import pytest
 import serving
 from lorabert.shipping.store import Store
 
+WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
 JSON = {"content-type": "application/json"}
 
 
@@ -144,10 +146,21 @@ def test_a_large_body_and_a_broken_request_over_a_real_socket(start, kinds):
     assert "Traceback" not in err
 
 
-def test_the_token_comes_from_the_environment(start, kinds):
+def test_the_token_comes_from_the_environment_and_the_example_client_sends_it(start, kinds, shell):
     server = start(kinds["mood"], LORABERT_TOKEN="open-sesame")
     assert server.classify("mood", "a").status_code == 401
-    assert server.classify("mood", "a", headers={"authorization": "Bearer open-sesame"}).status_code == 200
+    answer = server.classify("mood", ["one", "two"], headers={"authorization": "Bearer open-sesame"}).json()
+
+    def client(*words, token):
+        command = [sys.executable, Path(__file__).parents[2] / "examples" / "client.py", server.url, *words]
+        return subprocess.run(command, env=shell.env | {"LORABERT_TOKEN": token}, text=True, capture_output=True, timeout=60)
+
+    lines = [json.loads(line) for line in client("mood", "one", "two", token="open-sesame").stdout.splitlines()]
+    assert [line["label"] for line in lines] == [row["label"] for row in answer["data"]]
+    assert [list(line["scores"].values()) for line in lines] == [row["probs"] for row in answer["data"]]
+    refused = client("mood", "one", token="wrong-token")
+    assert refused.returncode == 1
+    assert "Authorization" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -163,6 +176,7 @@ def test_the_token_comes_from_the_environment(start, kinds):
         (["kinds/mood", "other-adapter"], "belongs to 'other-base'"),
         (["kinds/mood", "mood=kinds/topic"], "Two adapters are called 'mood'"),
         (["empty-store"], "nothing to serve yet"),
+        pytest.param(["kinds/mood", "--launcher", "ray"], 'pip install "lorabert[serve,ray]"', marks=WITHOUT_RAY),
     ],
 )
 def test_wrong_input_is_one_paragraph_and_exit_2(shell, here, kinds, words, said):

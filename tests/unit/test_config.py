@@ -144,7 +144,8 @@ def test_every_number_out_of_range_is_named_in_one_message():
         "train.num_train_epochs": "0", "train.per_device_train_batch_size": "0", "train.per_device_eval_batch_size": "0",
         "train.gradient_accumulation_steps": "0", "train.weight_decay": "-0.1", "train.warmup": "-1",
         "train.max_grad_norm": "-1", "train.logging_steps": "0", "train.early_stopping_patience": "-1",
-        "train.seed": "4294967296", "data.limit": "0", "data.validation_share": "1", "data.test_share": "0",
+        "train.loraplus_lr_ratio": "0", "train.seed": "4294967296", "data.limit": "0",
+        "data.validation_share": "1", "data.test_share": "0",
     }  # fmt: skip
     with pytest.raises(InputError) as refused:
         configured(*itertools.chain(*((f"--{key}", value) for key, value in wrong.items())))
@@ -161,6 +162,13 @@ def test_early_stopping_without_checkpoints_is_refused():
     with pytest.raises(InputError, match="early stopping"):
         configured("--train.early_stopping_patience", "1", "--train.save_strategy", "no")
     assert configured("--train.early_stopping_patience", "1").train.early_stopping_patience == 1
+
+
+@pytest.mark.parametrize("method", ["full", "bitfit", "head"])
+def test_lora_plus_without_lora_is_refused(method):
+    with pytest.raises(InputError, match=f"loraplus_lr_ratio 16 with method {method}"):
+        configured("--train.loraplus_lr_ratio", "16", "--train.method", method)
+    assert configured("--train.loraplus_lr_ratio", "16").train.loraplus_lr_ratio == 16
 
 
 def test_a_missing_file_is_refused_by_name():
@@ -235,7 +243,8 @@ def as_word(value: object) -> str:
 
 def test_every_knob_is_an_option_and_survives_yaml_and_the_record():
     values = {knob: another(*knob) for knob in KNOBS}
-    values["train", "early_stopping_patience"] = 0  # the other save_strategy forbids it
+    # The other save_strategy and the other ratio forbid these.
+    values |= {("train", "early_stopping_patience"): 0, ("train", "method"): "lora"}
     found = configured(*(f"--{section}.{name}={as_word(value)}" for (section, name), value in values.items()))
     assert {knob: getattr(getattr(found, knob[0]), knob[1]) for knob in KNOBS} == values
     assert config.from_dict(found.to_dict()) == found
@@ -299,3 +308,11 @@ def test_a_preset_is_found_by_its_name(name):
 def test_an_unknown_preset_is_refused_with_those_there_are():
     with pytest.raises(InputError, match=r"course.*quickstart"):
         config.preset_path("coarse")
+
+
+def test_help_fills_paragraphs_and_keeps_the_lines_of_examples(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = f"{'word ' * 20}\n\n  an example      what it does\n  another         what that does\n\nThe\nend."
+    shown = config.options_parser("lorabert x", text).format_help()
+    assert "\n\n  an example      what it does\n  another         what that does\n\nThe end.\n" in shown
+    assert max(map(len, shown.splitlines())) <= 60

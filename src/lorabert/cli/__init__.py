@@ -20,6 +20,7 @@ VERBS = {
     "sweep": "search for the options that suit a task, on its validation split only",
     "report": "one self-contained HTML page on a run or a comparison",
     "store": "keep adapters under names and versions: add, list, show, verify, resolve, remove",
+    "export": "make one plain model of an adapter, Transformers or ONNX, and check that it gives the same answers",
     "serve": "one server for many classifiers, with a page to try them",
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",

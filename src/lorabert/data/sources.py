@@ -104,6 +104,22 @@ def load(data: DataConfig) -> Splits:
     return _splits(origin, raw, data)
 
 
+def recorded(data: DataConfig, fingerprint: str) -> Splits:
+    """Load what a configuration names, if it still is what it was when the fingerprint was taken.
+
+    Raises:
+        InputError: it cannot be had, or has changed.
+    """
+    splits = load(data)
+    if splits.fingerprint() != fingerprint:
+        raise InputError(
+            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
+            got="another fingerprint of texts and labels",
+            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
+        )
+    return splits
+
+
 def labelled(path: Path, data: DataConfig, names: list[str]) -> Split:
     """Read a file of new examples for labels that are already known, in their order.
 

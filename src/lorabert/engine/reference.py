@@ -57,6 +57,7 @@ def fit(
     last = _newest_complete(checkpoints) if resume else None
     trainer = _PlannedTrainer(
         plan=plan,
+        loraplus_lr_ratio=settings.loraplus_lr_ratio,
         model=model,
         args=_arguments(settings, placement, plan, checkpoints),
         train_dataset=_Rows(train),
@@ -181,10 +182,10 @@ class _PlanBatches(torch.utils.data.Sampler[list[int]]):
 
 
 class _PlannedTrainer(Trainer):
-    """The Trainer, on the plan's batches in the plan's order."""
+    """The Trainer, on the plan's batches in the plan's order, with PEFT's optimizer for LoRA+."""
 
-    def __init__(self, *, plan: BatchPlan, **arguments: Any) -> None:
-        self.plan = plan
+    def __init__(self, *, plan: BatchPlan, loraplus_lr_ratio: float, **arguments: Any) -> None:
+        self.plan, self.loraplus_lr_ratio = plan, loraplus_lr_ratio
         super().__init__(**arguments)
         # Classifiers take any keyword but leave num_items_in_batch unused. Told that they do (as it guesses from **kwargs),
         # the Trainer would add up the mean losses of accumulated batches, and report the sum, instead of averaging them.
@@ -195,6 +196,17 @@ class _PlannedTrainer(Trainer):
             self.train_dataset, batch_sampler=_PlanBatches(self.plan), collate_fn=self.data_collator
         )
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, *arguments: Any) -> Any:
+        if self.loraplus_lr_ratio == 1:
+            return super().create_optimizer(*arguments)
+        from peft.optimizers import create_loraplus_optimizer
+
+        self.optimizer = create_loraplus_optimizer(
+            self.model, torch.optim.AdamW, lr=self.args.learning_rate, loraplus_lr_ratio=self.loraplus_lr_ratio,
+            loraplus_weight_decay=self.args.weight_decay,
+        )  # fmt: skip
+        return self.optimizer
 
 
 class _Reporting(TrainerCallback):

@@ -1,4 +1,4 @@
-"""The manifest of an adapter folder, `lorabert.json`: sealed by its own hash, it names every file with size and hash.
+"""The manifest of an adapter or an export folder, `lorabert.json`: sealed by its own hash, it has every file's size and hash.
 
 Nothing here loads a model, so a store of many adapters is listed and checked in no time.
 """
@@ -16,6 +16,8 @@ from lorabert.models import bases
 
 SCHEMA_VERSION = 1
 MANIFEST = "lorabert.json"
+ADAPTER, EXPORT = "adapter", "export"
+_MADE_BY = {ADAPTER: "the adapter/ folder that `lorabert train` leaves", EXPORT: "a folder that `lorabert export` made"}
 RESTORE = "Take the folder from its source again, or train it anew"
 _SEAL = "manifest_sha256"
 
@@ -38,17 +40,18 @@ def unsealed(content: bytes, seal: str = _SEAL) -> dict[str, Any] | None:
     return document if whole else None
 
 
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of an adapter folder, its own hash checked.
+def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, Any]:
+    """The manifest of an adapter folder, or of a folder of the other kinds allowed, its own hash checked.
 
     Raises:
-        InputError: the folder is no adapter, or cannot be read.
+        InputError: the folder is nothing of the kind, or cannot be read.
         MismatchError: the manifest was changed.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} is not an adapter", got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
-                         expected="the adapter/ folder that `lorabert train` leaves")  # fmt: skip
+        raise InputError(f"{folder} is not an {' or an '.join(kinds)}",
+                         got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
+                         expected=" or ".join(_MADE_BY[kind] for kind in kinds))  # fmt: skip
     try:
         manifest = unsealed(path.read_bytes())
     except OSError as error:
@@ -60,17 +63,31 @@ def manifest_of(folder: Path) -> dict[str, Any]:
         raise InputError(f"The adapter {folder} was written by a newer lorabert", fix="Update this one")
     if lacking := [key for key, kind in _NEEDED.items() if not isinstance(manifest.get(key), kind)]:
         raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} has no usable {', '.join(lacking)}"], fix=RESTORE)
+    if (kind := kind_of(manifest)) not in kinds:
+        raise InputError(f"{folder} is an {kind}, not an {' or an '.join(kinds)}",
+                         expected=" or ".join(_MADE_BY[kind] for kind in kinds))  # fmt: skip
     return manifest
 
 
+def kind_of(manifest: dict[str, Any]) -> str:
+    """Whether a manifest is an adapter's or an export's; manifests from before there were exports do not say."""
+    return str(manifest.get("kind", ADAPTER))
+
+
 _NEEDED = {"schema_version": int, "base": dict, "labels": list, "max_length": int, "files": dict, "fingerprint": dict}
+
+
+def file_entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of every file in a folder, by name, as a manifest lists them."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in files}
 
 
 def differences(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """What differs between a folder's files and its manifest, a sentence each; nothing is loaded."""
     problems = [problem for name, entry in manifest["files"].items() if (problem := _file_problem(folder, name, entry))]
     unlisted = [path.name for path in bases.tokenizer_files(folder) if path.name not in manifest["files"]]
-    return problems + [f"{name} was added after the adapter was written, and would change the tokenizer" for name in unlisted]
+    return problems + [f"{name} was added after the folder was written, and would change the tokenizer" for name in unlisted]
 
 
 def _file_problem(folder: Path, name: str, entry: Any) -> str | None:

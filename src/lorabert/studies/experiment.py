@@ -28,7 +28,7 @@ from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, RunFolder
-from lorabert.shipping import adapters, store
+from lorabert.shipping import adapters, loading, manifests, store
 from lorabert.studies import reporting, tracking
 
 Say = Callable[[str], None]
@@ -409,10 +409,10 @@ def _stored(reference: str) -> Path:
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
              say: Say = print) -> dict[str, Any]:  # fmt: skip
-    """Verify an adapter and evaluate it on a split of its own data, or on a file.
+    """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
 
     Args:
-        target: run or adapter folder; the newest finished run when None.
+        target: run, adapter or export folder; the newest finished run when None.
         data_file: labelled texts to evaluate on instead of the recorded data.
         split: train, validation or test of the recorded data.
         base_name: where the base lies, when not where the manifest says.
@@ -423,9 +423,11 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         MismatchError: the adapter or its base is not what was recorded.
     """
     folder = adapter_of(target)
-    classifier, manifest = adapters.load(folder, base_name)
+    classifier, manifest = loading.load(folder, base_name)
+    kind = manifests.kind_of(manifest)
     difference = manifest["fingerprint"]["largest_difference"]
-    say(f"Verified: {folder} ({len(manifest['files'])} files, the base, and the answers to fixed texts, "
+    what = "the base, " if kind == manifests.ADAPTER else ""
+    say(f"Verified: {folder} ({len(manifest['files'])} files, {what}and the answers to fixed texts, "
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
     settings = from_dict(manifest["config"])
     if data_file:
@@ -433,27 +435,18 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         wanted = dataclasses.replace(settings.data, group=None, **columns)
         part, origin = sources.labelled(data_file, wanted, manifest["labels"]), str(data_file)
     else:
-        part, origin = _recorded_split(settings, manifest, split), f"{manifest['data']['origin']} ({split})"
-    placement = hardware.place(dataclasses.replace(settings.train, device="auto", precision="fp32"))
+        part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
+        origin = f"{manifest['data']['origin']} ({split})"
+    placement = hardware.place(dataclasses.replace(settings.train, device=classifier.device, precision="fp32"))
     say(f"Using device: {placement.device}")
-    logits = predict(classifier.model, classifier.encode(part), pad_id=classifier.tokenizer.pad_token_id,
-                     batch_size=settings.train.per_device_eval_batch_size, placement=placement)  # fmt: skip
+    batch_size = settings.train.per_device_eval_batch_size
+    logits = classifier.logits_of(classifier.encode(part), batch_size=batch_size, placement=placement)
     return {
         "adapter": str(folder),
+        "kind": kind,
         "data": origin,
         "labels": manifest["labels"],
         "n": len(part),
         "fingerprint_difference": difference,
         **score(part.labels, logits.argmax(1), manifest["labels"]),
     }
-
-
-def _recorded_split(settings: RunConfig, manifest: dict[str, Any], split: str) -> sources.Split:
-    splits = sources.load(settings.data)
-    if splits.fingerprint() != manifest["data"]["fingerprint"]:
-        raise InputError(
-            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
-            got="another fingerprint of texts and labels",
-            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
-        )
-    return getattr(splits, split)

@@ -113,7 +113,7 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
 
 def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
-    import ray  # type: ignore[import-not-found]
+    import ray
 
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     here, gpus = os.getcwd(), 1 if ray.cluster_resources().get("GPU") else 0  # noqa: PTH109 - a word for another process

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import tolerances
-from classifiers import PAD_ID, classifier, stream
-from lorabert.config import TrainConfig
+from classifiers import classifier
 from lorabert.data import batching
 from lorabert.data.batching import BatchPlan
 from lorabert.engine import reference
@@ -18,48 +17,7 @@ from lorabert.engine.packed.masks import draw
 from lorabert.engine.training import checkpoints, fit
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
-
-CPU = Placement("cpu", "fp32", "a test")
-BASE = TrainConfig(
-    learning_rate=2e-3, num_train_epochs=2, per_device_train_batch_size=8, logging_steps=1, save_strategy="no", warmup=0.1
-)
-LENGTHS = np.random.default_rng(3).integers(1, 40, 100)
-TRAIN, VALIDATION = stream(LENGTHS, learnable=True), stream(LENGTHS[:30], seed=9, learnable=True)
-
-
-def train(engine, folder, settings=BASE, *, model=None, plan=None, resume=False, placement=CPU, log=None):
-    """A run's log, the weights it ends with, and its Fit."""
-    model = model or classifier(target_modules="all-linear")
-    plan = plan or plan_of(settings)
-    events = []
-
-    def note(event):
-        events.append(event)
-        if log:
-            log(event)
-
-    cost = engine(model, TRAIN, VALIDATION, plan, settings, placement, pad_id=PAD_ID, checkpoints=folder, resume=resume, log=note)
-    weights = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    return events, weights, cost
-
-
-def plan_of(settings):
-    return batching.plan(
-        TRAIN.lengths,
-        batch_size=settings.per_device_train_batch_size,
-        num_epochs=settings.num_train_epochs,
-        seed=settings.seed,
-    )
-
-
-def losses(events, kind="train"):
-    return np.array([event["loss"] for event in events if event["event"] == kind])
-
-
-def furthest(left, right, *, but=()):
-    assert left.keys() == right.keys()
-    return max(float((left[name] - right[name]).abs().max()) for name in left if not name.endswith(but))
-
+from trainings import BASE, TRAIN, Killed, furthest, kill_at, losses, plan_of, same_events, train
 
 VARIANTS = {
     "plain": {},
@@ -94,15 +52,6 @@ def test_other_methods(method, tmp_path):
     same_events(got, expected)
     # A key's bias moves all scores of a query alike, so its gradient is rounding noise, which AdamW scales to full steps.
     assert furthest(weights, expected_weights, but=("key.bias",)) < tolerances.FP32_FINAL_WEIGHTS
-
-
-def same_events(got, expected):
-    """The same reports in the same order, with the same keys, steps and rates, and losses within the tolerance."""
-    assert [event.keys() for event in got] == [event.keys() for event in expected]
-    for ours, theirs in zip(got, expected, strict=True):
-        assert (ours["event"], ours["step"], ours["epoch"]) == (theirs["event"], theirs["step"], theirs["epoch"])
-        assert ours.get("learning_rate") == pytest.approx(theirs.get("learning_rate"))
-        assert ours["loss"] == pytest.approx(theirs["loss"], abs=tolerances.FP32_LOSS_TRAJECTORY)
 
 
 def test_negative_control_another_plan_gives_other_losses(tmp_path):
@@ -142,18 +91,6 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path):
     assert measured.argmin() == losses(expected, "validation").argmin() == len(measured) - 3
     assert cost.epochs == expected_cost.epochs
     assert furthest(weights, expected_weights) < 10 * tolerances.FP32_FINAL_WEIGHTS
-
-
-class Killed(Exception):
-    """Stands in for a kill."""
-
-
-def kill_at(step):
-    def log(event):
-        if event["event"] == "train" and event["step"] == step:
-            raise Killed
-
-    return log
 
 
 STOCHASTIC = dataclasses.replace(BASE, num_train_epochs=3, save_strategy="epoch", gradient_accumulation_steps=2)

@@ -8,7 +8,7 @@ import pytest
 import serving
 import tiny
 from lorabert.shipping import adapters
-from tolerances import FP32_LOGITS
+from tolerances import FP32_LOGITS_OF_FRESH_BASES
 
 pytestmark = pytest.mark.anyio
 TEXTS = [*tiny.reviews(14, 3)[0], "", "word " * 60]
@@ -35,7 +35,7 @@ async def test_a_mixed_batch_gives_each_row_what_its_adapter_alone_gives(base_fo
     mixed, batches = await _through_the_server(folders)
     assert max(batches) > 1, "different adapters never met in one forward"
     for name, wanted in alone.items():
-        np.testing.assert_allclose(mixed[name], wanted, atol=FP32_LOGITS * max(1, np.abs(wanted).max()), rtol=0)
+        np.testing.assert_allclose(mixed[name], wanted, atol=FP32_LOGITS_OF_FRESH_BASES * max(1, np.abs(wanted).max()), rtol=0)
     # The control: adapters differ by far more than that, and one text from another.
     mood, topic = alone["mood"], alone["topic"][:, :2]
     assert np.abs(mood - topic).max() > 1e-2

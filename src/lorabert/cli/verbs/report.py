@@ -13,7 +13,8 @@ def main(argv: list[str]) -> None:
     parser = options_parser(
         "lorabert report",
         "Write one HTML page on a run or a comparison: lorabert report runs/reviews -o reviews.html. It is made from records, "
-        "never from a model, and loads nothing when it is opened, so it can be mailed and archived. It quotes texts of the test split.",
+        "never from a model, and loads nothing when it is opened, so it can be mailed and archived. It quotes texts of the "
+        "test split.",
     )
     parser.add_argument("target", help="Run folder, or the folder or comparison.json of `lorabert compare`.")
     parser.add_argument("-o", "--out", type=str, required=True, help="The HTML file to write; one of that name is replaced.")

@@ -58,6 +58,7 @@ def _serve(arguments: Any, settings: Settings, out: Output) -> None:
         address = server.address_of(listening)
         served = [place.id for place in service.registry.catalogue.listed()]
         out.say(f"Serving {len(served)} adapter{'' if len(served) == 1 else 's'} on {base.name}: {_shown(served)}")
+        listening.listen(server.BACKLOG)  # from here on nobody who connects is turned away
         out.say(f"Listening on {address} (a page to try it; Ctrl-C finishes what was accepted)")
         if not settings.loopback and settings.token is None:
             out.say("Anyone who can reach this address can use it: set LORABERT_TOKEN to ask for a token")

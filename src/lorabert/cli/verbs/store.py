@@ -13,12 +13,19 @@ from lorabert.shipping import manifests
 from lorabert.shipping.store import Entry, Slot, Store, default_root, size_of
 from lorabert.studies.reporting import percent
 
-_DESCRIPTION = (
-    "Keep adapters under names. add RUN|ADAPTER --name emotion: keep it as emotion@1, the next one as emotion@2. "
-    "list [NAME]: what there is. show REFERENCE: one of them. verify [REFERENCE...]: check every byte. resolve REFERENCE: "
-    "print the adapter's folder. remove REFERENCE: take one version away, or with a bare name and --yes all of them. A "
-    "REFERENCE is emotion (the newest version), emotion@2, or emotion@sha256: and the first digits of its sha256."
-)
+_DESCRIPTION = """Keep adapters under names and versions, in one folder.
+
+  lorabert store add runs/reviews --name reviews   keep a run as reviews@1
+  lorabert store add runs/better --name reviews    and another as reviews@2
+  lorabert store list [reviews]                    what there is
+  lorabert store show reviews                      the newest version
+  lorabert store verify [reviews@1 ...]            check every byte
+  lorabert store resolve reviews@1                 print the adapter's folder
+  lorabert store remove reviews@1                  take one version away
+  lorabert store remove reviews --yes              take all of them away
+
+A reference is reviews (the newest version), reviews@1, or reviews@sha256: and the first 8 digits of its sha256 or more. Other
+commands take them too: lorabert predict reviews "a text"."""
 
 
 def main(argv: list[str]) -> None:
@@ -54,9 +61,11 @@ def _list(store: Store, arguments: Any, out: Output) -> None:
     slots = store.versions(arguments.targets[0]) if arguments.targets else store.slots()
     slots = [slot for slot in slots if slot.removed is None]
     documents = [_facts(store, slot.entry) if slot.entry else _unreadable(slot) for slot in slots]
-    header = ["adapter", "labels", "base", "accuracy", "size", "added", "sha256"]
+    header = ["adapter", "labels", "base", "accuracy", "size", "added"]
     if documents:
         out.table(f"{store.root}: accuracy on the test split, points [95% interval]", header, list(map(_row, documents)))
+        if damaged := sum(bool(document["problem"]) for document in documents):
+            out.say(f"{damaged} damaged: `lorabert store verify` names every mismatch")
     else:
         out.say(f"{store.root} is empty: `lorabert store add RUN --name NAME`")
     out.result(documents)
@@ -64,7 +73,7 @@ def _list(store: Store, arguments: Any, out: Output) -> None:
 
 def _row(document: dict[str, Any]) -> list[object]:
     if document["problem"]:
-        return [document["reference"], "damaged: see `lorabert store verify`", *[""] * 5]
+        return [document["reference"], "damaged", *[""] * 4]
     accuracy = (document["metrics"] or {}).get("accuracy")
     return [
         document["reference"],
@@ -73,7 +82,6 @@ def _row(document: dict[str, Any]) -> list[object]:
         percent(accuracy) if accuracy else "",
         _size(document["bytes"]),
         document["added"][:10],
-        document["sha256"][:12],
     ]
 
 

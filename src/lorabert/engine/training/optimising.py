@@ -36,7 +36,8 @@ class Optimising:
         self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.max_norm, self.peak_rate = settings.max_grad_norm, settings.learning_rate or 0.0
         self.taken = 0
-        self.adamw = torch.optim.AdamW(_groups(model, self.parameters, settings.weight_decay), lr=self.peak_rate, fused=True)
+        groups = _groups(model, self.parameters, settings.weight_decay, settings.loraplus_lr_ratio)
+        self.adamw = torch.optim.AdamW(groups, lr=self.peak_rate, fused=True)
         schedule = get_scheduler(
             settings.lr_scheduler_type,
             optimizer=self.adamw,
@@ -48,7 +49,7 @@ class Optimising:
 
     @property
     def learning_rate(self) -> float:
-        """The rate that the next step takes."""
+        """The rate that the next step takes; with LoRA+ that of A."""
         return float(self.peak_rate * self.share_of_peak(self.taken))
 
     def step(self) -> None:
@@ -56,7 +57,7 @@ class Optimising:
         if self.max_norm > 0:
             nn.utils.clip_grad_norm_(self.parameters.values(), self.max_norm)
         for group in self.adamw.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group["ratio"]
         self.adamw.step()
         self.adamw.zero_grad(set_to_none=True)
         self.taken += 1
@@ -90,13 +91,18 @@ class Optimising:
                 parameter.copy_(held[f"weight/{name}"])
 
 
-def _groups(model: nn.Module, parameters: dict[str, nn.Parameter], decay: float) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, parameters: dict[str, nn.Parameter], decay: float, ratio: float) -> list[dict[str, Any]]:
+    """The parameters by weight decay and by rate: with LoRA+ every B, and every vector, takes `ratio` times the rate of A.
+
+    That vectors follow B, so biases, norms and DoRA's magnitudes, is `peft.optimizers.create_loraplus_optimizer`'s rule.
+    """
     norms = {id(parameter) for module in model.modules() if isinstance(module, nn.LayerNorm) for parameter in module.parameters()}
 
-    def decays(name: str, parameter: nn.Parameter) -> bool:
-        return id(parameter) not in norms and not _NO_DECAY.search(name.lower())
+    def kind(name: str, parameter: nn.Parameter) -> tuple[float, float]:
+        decays = id(parameter) not in norms and not _NO_DECAY.search(name.lower())
+        return decay if decays else 0.0, ratio if "lora_B" in name or parameter.ndim == 1 else 1.0
 
-    return [
-        {"params": [p for name, p in parameters.items() if decays(name, p)], "weight_decay": decay},
-        {"params": [p for name, p in parameters.items() if not decays(name, p)], "weight_decay": 0.0},
-    ]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(kind(name, parameter), []).append(parameter)
+    return [{"params": held, "weight_decay": own, "ratio": times} for (own, times), held in groups.items()]

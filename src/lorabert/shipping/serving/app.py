@@ -47,7 +47,7 @@ _PAGE_HEADERS = {
 }
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

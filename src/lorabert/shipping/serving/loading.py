@@ -11,17 +11,21 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from lorabert.engine.packed import Adapter
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
+from lorabert.models.families import FAMILIES
 from lorabert.shipping import manifests
 
 log = logging.getLogger(__name__)
 _WEIGHTS = "adapter_model.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Served:
     """One adapter in memory.
 
@@ -38,7 +42,7 @@ class Served:
     """
 
     id: str
-    adapter: Any
+    adapter: Adapter
     labels: list[str]
     max_length: int
     pairs: bool
@@ -57,7 +61,7 @@ class Loader:
         read: the engine's reader of an adapter folder.
     """
 
-    def __init__(self, base: Base, model: Any, read: Callable[[Path], Any]) -> None:
+    def __init__(self, base: Base, model: Any, read: Callable[[Path], Adapter]) -> None:
         self._base, self._model, self._read = base, model, read
         self._tokenizers: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
@@ -73,7 +77,7 @@ class Loader:
         except InputError:
             raise
         except Exception as error:
-            log.exception("the adapter %s cannot be read", ascii(name))
+            log.warning("the adapter %s cannot be read: %r", ascii(name), error)
             raise InputError(f"The adapter {name!a} cannot be read", got=type(error).__name__) from error
 
     def _load(self, name: str, folder: Path) -> Served:
@@ -91,9 +95,12 @@ class Loader:
         labels = [str(label) for label in manifest["labels"]]
         if logits.ndim != 2 or logits.shape[1] != len(labels):
             raise MismatchError(f"The adapter {name!a}", [f"it has {len(labels)} labels and logits of shape {logits.shape}"])
+        adapter = self._read(folder)
+        if found := misfits(adapter, self._model, len(labels)):
+            raise MismatchError(f"The adapter {name!a}", found)
         return Served(
             id=name,
-            adapter=self._read(folder),
+            adapter=adapter,
             labels=labels,
             max_length=int(manifest["max_length"]),
             pairs=labels_pairs(manifest),
@@ -110,8 +117,29 @@ class Loader:
         tokenizer = self._tokenizers.get(key)
         if tokenizer is None:
             tokenizer = self._tokenizers[key] = bases.load_tokenizer(folder)
-        bases.check_fit(tokenizer, self._model, int(manifest["max_length"]))
+        bases.check_fit(tokenizer, self._model, manifest["max_length"])
+        if manifest["max_length"] <= tokenizer.num_special_tokens_to_add(labels_pairs(manifest)):
+            raise InputError("An adapter whose texts have no room for a word", got=f"max_length {manifest['max_length']}")
         return tokenizer
+
+
+def misfits(adapter: Adapter, model: Any, classes: int) -> list[str]:
+    """What in an adapter's tensors does not fit the base and the labels, a sentence each; a forward must not find out."""
+    parts = FAMILIES[model.config.model_type].parts
+    last = parts.head[-1].linear if parts else ""
+    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = []
+    for name, low in adapter.low_ranks.items():
+        layer, rank = model.get_submodule(name), len(low.a)
+        expected += [(f"A of {name}", low.a, (rank, layer.in_features)), (f"B of {name}", low.b, (layer.out_features, rank)),
+                     (f"the magnitude of {name}", low.magnitude, (layer.out_features,))]  # fmt: skip
+    for name, (weight, bias) in adapter.head.items():
+        layer = model.get_submodule(name)
+        out = classes if name == last else layer.out_features
+        expected += [(f"the weight of {name}", weight, (out, layer.in_features)), (f"the bias of {name}", bias, (out,))]
+    there = [(what, tensor, shape) for what, tensor, shape in expected if tensor is not None]
+    misshapen = [f"{what} has the shape {tuple(tensor.shape)}, not {shape}" for what, tensor, shape in there
+                 if tuple(tensor.shape) != shape]  # fmt: skip
+    return misshapen + [f"{what} is not finite" for what, tensor, _ in there if not torch.isfinite(tensor).all()]
 
 
 def labels_pairs(manifest: dict[str, Any]) -> bool:

@@ -31,7 +31,7 @@ _RECENT = 0.2
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Piece:
     adapter: Any
     split: EncodedSplit
@@ -125,13 +125,23 @@ class Scheduler:
             piece.future.set_result(logits)
 
     def _timed(self, batch: list[_Piece]) -> list[np.ndarray]:
+        """Logits of each piece; pieces of one adapter go through it as one."""
+        groups: dict[int, list[int]] = {}
+        for number, piece in enumerate(batch):
+            groups.setdefault(id(piece.adapter), []).append(number)
         start = time.perf_counter()
-        answers = self._answer([(piece.adapter, piece.split) for piece in batch])
+        found = self._answer([(batch[numbers[0]].adapter, joined([batch[number].split for number in numbers]))
+                              for numbers in groups.values()])  # fmt: skip
         seconds = time.perf_counter() - start
+        answers: list[Any] = [None] * len(batch)
+        for numbers, logits in zip(groups.values(), found, strict=True):
+            ends = np.cumsum([len(batch[number].split) for number in numbers])
+            for number, rows in zip(numbers, np.split(logits, ends[:-1]), strict=True):
+                answers[number] = rows
         self.seconds_per_text += _RECENT * (seconds / sum(len(piece.split) for piece in batch) - self.seconds_per_text)
         self._metrics.forward_seconds.observe(seconds)
         self._metrics.batch_tokens.observe(sum(piece.tokens for piece in batch))
-        self._metrics.batch_adapters.observe(len({id(piece.adapter) for piece in batch}))
+        self._metrics.batch_adapters.observe(len(groups))
         return answers
 
     def _one_by_one(self, batch: list[_Piece], error: Exception) -> None:
@@ -150,3 +160,20 @@ def cut(split: EncodedSplit, tokens: int) -> Iterator[EncodedSplit]:
         if end == len(split) or split.offsets[end + 1] - split.offsets[begin] > tokens:
             yield split if end - begin == len(split) else split.rows(np.arange(begin, end))
             begin = end
+
+
+def joined(splits: Sequence[EncodedSplit]) -> EncodedSplit:
+    """Texts of several splits as one, in order."""
+    if len(splits) == 1:
+        return splits[0]
+    segments = None
+    if any(split.segments is not None for split in splits):
+        segments = np.concatenate([np.zeros(len(split.ids), np.uint8) if split.segments is None else split.segments
+                                   for split in splits])  # fmt: skip
+    return EncodedSplit(
+        np.concatenate([split.ids for split in splits]),
+        np.cumsum([0, *np.concatenate([split.lengths for split in splits])]),
+        segments,
+        np.concatenate([split.labels for split in splits]),
+        0,
+    )

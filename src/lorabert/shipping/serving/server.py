@@ -14,17 +14,20 @@ from lorabert.shipping.serving.app import build
 from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import Settings
 
+BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Take the address before anything is loaded; nobody is let in before the server runs.
+    """Take the address before anything is loaded; nobody can connect yet.
 
     Raises:
         InputError: it cannot be had.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        # Where a name stands for both, most clients try IPv4.
+        family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
         taken = socket.socket(family, socket.SOCK_STREAM)
         try:
             if hasattr(socket, "SO_REUSEPORT"):  # not on Windows, where SO_REUSEADDR means something else
@@ -81,6 +84,7 @@ def run(service: Service, listening: socket.socket) -> None:
         access_log=False,
         server_header=False,
         ws="none",
+        backlog=BACKLOG,
         # Nothing waits longer than a request may take.
         timeout_graceful_shutdown=int(service.settings.timeout_seconds) + 1,
     )

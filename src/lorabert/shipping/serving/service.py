@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,7 @@ from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
 from lorabert.errors import InputError, MismatchError
 from lorabert.evidence.metrics import softmax
-from lorabert.shipping import manifests
-from lorabert.shipping.adapters import FINGERPRINT_TOLERANCE
+from lorabert.shipping import fingerprints, manifests
 from lorabert.shipping.serving.catalogue import Place, UnknownAdapter
 from lorabert.shipping.serving.loading import Served
 from lorabert.shipping.serving.metrics import Metrics
@@ -27,6 +27,7 @@ from lorabert.shipping.serving.registry import Registry
 from lorabert.shipping.serving.scheduler import Scheduler
 from lorabert.shipping.serving.settings import Settings
 
+log = logging.getLogger(__name__)
 # Texts tokenised before another request has its turn.
 _TURN = 16
 
@@ -200,11 +201,17 @@ class Service:
         """Let an adapter answer the fixed texts whose logits were recorded when it was saved.
 
         Raises:
-            MismatchError: the answers differ.
+            MismatchError: the answers differ, or there are none.
         """
-        logits, _, _ = await self._logits("", served, served.texts, None)
+        try:
+            logits, _, _ = await self._logits("", served, served.texts, None)
+        except Problem:
+            raise
+        except Exception as error:
+            log.warning("the adapter %s cannot answer: %r", ascii(served.id), error)
+            raise MismatchError(f"The adapter {served.id}", [f"it cannot answer ({type(error).__name__})"]) from error
         largest = float(np.abs(logits - served.logits).max())
-        if largest > FINGERPRINT_TOLERANCE * np.abs(served.logits).max():
+        if largest > fingerprints.TOLERANCE * np.abs(served.logits).max():
             raise MismatchError(f"The adapter {served.id}", [f"its logits differ from the recorded ones by up to {largest:.3g}"])
 
     async def described(self, name: str) -> tuple[Place, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lorabert.errors import InputError
@@ -21,7 +21,7 @@ class Settings:
     """Address to listen on; 0.0.0.0 for every network, where a token is wise."""
     port: int = 8000
     """Port to listen on; 0 takes a free one and says which."""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """Bearer token that every request must carry but the page, /health and /ready; better given as LORABERT_TOKEN in the
     environment, which other users of the machine cannot list."""
     allow_folders: bool = False

@@ -104,9 +104,9 @@ def engine_of(base: Base) -> tuple[Any, Callable[[Path], Any], Answer]:
     """
     from lorabert.engine import multilora
 
-    model = bases.load(base, ["0", "1"]).model.eval()
+    model = bases.load(base, ["0", "1"]).model
     shared = multilora.Shared(model)
-    return model, lambda folder: multilora.read(folder, model.config), shared.logits
+    return model, lambda folder: multilora.read(folder, shared), shared.logits
 
 
 def service_of(targets: Targets, base: Base, settings: Settings) -> Service:

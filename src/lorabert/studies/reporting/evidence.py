@@ -16,8 +16,9 @@ from lorabert.evidence.metrics import confusion_matrix
 from lorabert.runs import SCHEMA_VERSION, RunFolder
 
 _FACTS = (
-    "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable", "versions",
-    "hardware", "baselines", "fit", "engine", "engine_reason", "attention", "metrics", "per_class", "confusion", "seconds",
+    "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
+    "versions", "hardware", "baselines", "fit", "engine", "engine_reason", "attention", "metrics", "per_class",
+    "confusion", "seconds",
 )  # fmt: skip
 
 

@@ -14,8 +14,9 @@ def summary(document: Document) -> str:
     plan = document["plan"]
     systems, tasks, seeds = (len(plan[name]) for name in ("systems", "tasks", "seeds"))
     found = [difference for task in document["tasks"] for difference in task["differences"]]
-    counts = [f"{sum(one['verdict'] == verdict for one in found)} {verdict}" for verdict in ("equivalent", "different", "undecided")]
-    told = f"Of {len(found)} paired differences to {plan['against']}, {', '.join(counts)}." if found else "No difference was measured."
+    verdicts = [one["verdict"] for one in found]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("equivalent", "different", "undecided"))
+    told = f"Of {len(found)} paired differences to {plan['against']}, {counts}." if found else "No difference was measured."
     return (
         f"{_count(systems, 'system')} on {_count(tasks, 'task')} with {_count(seeds, 'seed')} each: the same seed gives every "
         f"system the same starting head and the same order of examples. {told}"
@@ -38,12 +39,16 @@ def _difference(found: dict[str, Any]) -> str:
     seeds = _count(found["n_seeds"], "seed")
     metric = METRICS[found["metric"]]
     if found["verdict"] == "equivalent":
-        return f"{names} are equivalent: with {seeds} their difference in {metric} lies from {interval} points, within ±{margin:g}."
+        return f"{names} are equivalent: with {seeds} the difference in {metric} is {interval} points, within ±{margin:g}."
     if found["verdict"] == "different":
         side = "above" if found["value"] > 0 else "below"
-        return f"{found['system']} is {points:.2f} points of {metric} {side} {found['against']} (from {interval}, {seeds})."
-    return (f"Between {names} nothing is decided: with {seeds} the difference in {metric} can be anything from {interval} points. "
-            "More seeds or more test texts would tell.")  # fmt: skip
+        return f"{found['system']} is {points:.2f} points of {metric} {side} {found['against']} ({interval}, {seeds})."
+    if -found["margin"] < found["low"] and found["high"] < found["margin"]:
+        return (
+            f"Between {names} nothing is decided: no difference was seen, but {found['n']} test texts are too few to exclude one."
+        )
+    return (f"Between {names} nothing is decided: with {seeds} the difference in {metric} can be anything from {interval} "
+            "points. More seeds or more test texts would tell.")  # fmt: skip
 
 
 def cautions(document: Document) -> list[str]:
@@ -55,7 +60,8 @@ def cautions(document: Document) -> list[str]:
         lines += _failures(task) + _edges(task) + _levels(task)
     smallest = [one["test"]["smallest_p"] for task in document["tasks"] for one in task["differences"]]
     if smallest and max(smallest) > 0.05:
-        lines.append(f"With so few seeds no p can be below {max(smallest):.3g}: a p above 0.05 says nothing here, the intervals do.")
+        lines.append(f"With so few seeds no p can be below {max(smallest):.3g}: a p above 0.05 says nothing here, "
+                     "the intervals do.")  # fmt: skip
     return lines
 
 
@@ -68,11 +74,10 @@ def _failures(task: dict[str, Any]) -> list[str]:
 
 
 def _edges(task: dict[str, Any]) -> list[str]:
-    return [
-        f"On {task['task']}, the best learning rate of {name} is the {search['edge']} that was tried: a better one may lie beyond."
-        for name, search in (task["tuning"] or {}).items()
-        if search and search["edge"]
-    ]
+    """Systems whose best rate is the first or the last of those that were tried."""
+    edges = [f"{name} ({search['edge']})" for name, search in (task["tuning"] or {}).items() if search and search["edge"]]
+    return [f"On {task['task']}, the best learning rate lies at the end of those that were tried for {', '.join(edges)}: "
+            "a better one may lie beyond."] if edges else []  # fmt: skip
 
 
 def _levels(task: dict[str, Any]) -> list[str]:

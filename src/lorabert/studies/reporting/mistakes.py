@@ -9,7 +9,7 @@ import numpy as np
 from lorabert.evidence.metrics import softmax
 
 MOST = 20
-_LONGEST = 700
+_LONGEST = 500
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,12 @@ def view(file: Path) -> dict[str, Any]:
     """
     document = evidence.document(file)
     if document.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(f"{file} has a schema that this version does not read", got=f"schema_version {document.get('schema_version')}",
-                         expected=str(SCHEMA_VERSION), fix="Use the lorabert that made it, or a newer one")  # fmt: skip
+        raise InputError(
+            f"{file} has a schema that this version does not read",
+            got=f"schema_version {document.get('schema_version')}",
+            expected=str(SCHEMA_VERSION),
+            fix="Use the lorabert that made it, or a newer one",
+        )
     try:
         return _view(document)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -31,7 +35,7 @@ def view(file: Path) -> dict[str, Any]:
 
 
 def _view(document: dict[str, Any]) -> dict[str, Any]:
-    plan, tasks = document["plan"], document["tasks"]
+    plan, tasks, environment = document["plan"], document["tasks"], document["environment"]
     return {
         "title": f"{', '.join(system['name'] for system in plan['systems'])} compared",
         "summary": findings.summary(document),
@@ -42,9 +46,9 @@ def _view(document: dict[str, Any]) -> dict[str, Any]:
         "task_names": [f"{task['task']}, {plots.METRICS[task['metric']]}" for task in tasks],
         "tasks": [_task(f"task-{number}", task) for number, task in enumerate(tasks, 1)],
         "study": _study(plan),
-        "environment": [(key, _several(values)) for key, values in document["environment"].items() if key not in ("versions", "base")],
-        "bases": [(base["name"], base["revision"] or "", base["sha256"]) for base in document["environment"]["base"]],
-        "versions": [(name, version) for found in document["environment"]["versions"] for name, version in found.items()],
+        "environment": [(key, _several(values)) for key, values in environment.items() if key not in ("versions", "base")],
+        "bases": [(base["name"], base["revision"] or "", base["sha256"]) for base in environment["base"]],
+        "versions": [pair for found in environment["versions"] for pair in found.items()],
     }
 
 
@@ -56,19 +60,21 @@ def _overview(tasks: list[dict[str, Any]]) -> list[list[object]]:
     def cell(metrics: dict[str, Any] | None, metric: str) -> object:
         return metrics[metric] if metrics else "–"
 
-    rows: list[list[object]] = [[name, *(cell(task["systems"][name]["metrics"], task["metric"]) for task in tasks)] for name in systems]
-    return rows + [[name, *(cell(task["baselines"].get(name), task["metric"]) for task in tasks)] for name in baselines]
+    return [
+        *([name, *(cell(task["systems"][name]["metrics"], task["metric"]) for task in tasks)] for name in systems),
+        *([name, *(cell(task["baselines"].get(name), task["metric"]) for task in tasks)] for name in baselines),
+    ]
 
 
 def _task(key: str, task: dict[str, Any]) -> dict[str, Any]:
-    metric = task["metric"]
-    cut = len(task["labels"]) - 8
+    metric, labels = task["metric"], task["labels"]
+    classes = ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    sizes = f"{task['n_train']:,} training, {task['n_validation']:,} validation and {task['n_test']:,} test texts"
     return {
         "key": key,
         "name": task["task"],
         "metric": plots.METRICS[metric],
-        "about": f"{task['origin']}: {task['n_train']:,} training, {task['n_validation']:,} validation and {task['n_test']:,} test texts "
-        f"in {len(task['labels'])} classes ({', '.join(task['labels'][:8])}{f' and {cut} more' if cut > 0 else ''}); base {task['base']}.",
+        "about": f"{task['origin']}: {sizes} in {len(labels)} classes ({classes}); base {task['base']}.",
         "notes": task["notes"],
         "fingerprint": task["fingerprint"],
         "says": findings.of_task(task),
@@ -88,7 +94,8 @@ def _means(name: str, system: dict[str, Any], metric: str) -> list[object]:
     own, rate = system["metrics"][metric], system["learning_rate"]
     sd = "–" if own["sd"] is None else f"{100 * own['sd']:.2f}"
     rate_told = "–" if rate is None else f"{rate:g} ({system['learning_rate_from']})"
-    return [name, *(system["metrics"][one] for one in _METRICS), sd, f"{100 * own['median']:.2f}", own["n_seeds"], failed, rate_told]
+    median = f"{100 * own['median']:.2f}"
+    return [name, *(system["metrics"][one] for one in _METRICS), sd, median, own["n_seeds"], failed, rate_told]
 
 
 def _costs(name: str, system: dict[str, Any]) -> list[object]:
@@ -96,8 +103,16 @@ def _costs(name: str, system: dict[str, Any]) -> list[object]:
     if not cost:
         return [name, *["–"] * 7]
     adapter = "–" if cost["adapter_bytes"] is None else f"{cost['adapter_bytes'] / 1000:,.0f}"
-    return [name, f"{cost['parameters']:,}", f"{cost['head_parameters']:,}", f"{100 * cost['parameters'] / cost['all_parameters']:.2f}",
-            f"{cost['train_seconds']:,.1f}", f"{cost['peak_bytes'] / 2**20:,.0f}", adapter, ", ".join(cost["engines"])]  # fmt: skip
+    return [
+        name,
+        f"{cost['parameters']:,}",
+        f"{cost['head_parameters']:,}",
+        f"{100 * cost['parameters'] / cost['all_parameters']:.2f}",
+        f"{cost['train_seconds']:,.1f}",
+        f"{cost['peak_bytes'] / 2**20:,.0f}",
+        adapter,
+        ", ".join(cost["engines"]),
+    ]
 
 
 def _difference(found: dict[str, Any]) -> list[object]:
@@ -131,8 +146,8 @@ def _study(plan: dict[str, Any]) -> str:
     }
     if not any(task["overrides"] for task in plan["tasks"]):  # the one task is the data of the settings
         del wanted["tasks"]
-    text: str = yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}, sort_keys=False, allow_unicode=True)
-    return text
+    told = {key: value for key, value in wanted.items() if value is not None}
+    return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True))
 
 
 def _several(values: list[Any]) -> str:

@@ -42,7 +42,7 @@ def _view(found: Evidence) -> dict[str, Any]:
     bins = calibration.reliability(softmax(found.logits), found.labels)
     error = calibration.expected_calibration_error(bins)
     return {
-        "title": f"{record['data']['origin']}: {record['method']} on {record['base']['name']}",
+        "title": f"{verdicts.data_name(record)}: {record['method']} on {record['base']['name']}",
         "summary": verdicts.summary(record),
         "figures": _figures(record, error),
         "meaning": verdicts.meaning(record),
@@ -68,7 +68,7 @@ def _view(found: Evidence) -> dict[str, Any]:
     }
 
 
-def _figures(record: dict[str, Any], error: float) -> list[tuple[str, str, str]]:
+def _figures(record: dict[str, Any], error: float) -> list[tuple[str, ...]]:
     """The numbers at the top: name, value, what stands below it."""
     metrics, trainable, fit = record["metrics"], record["trainable"], record["fit"]
     named = (("Accuracy", "accuracy"), ("Macro-F1", "f1_macro"), ("MCC", "mcc"))
@@ -85,7 +85,8 @@ def _confusion(record: dict[str, Any]) -> dict[str, Any]:
     """The matrix without classes that neither occur nor are predicted, and the pairs that are confused most."""
     counts, names = record["confusion"], record["data"]["labels"]
     seen = [k for k in range(len(names)) if sum(counts[k]) or sum(row[k] for row in counts)]
-    pairs = [(counts[i][j], counts[i][j] / sum(counts[i]), names[i], names[j]) for i in seen for j in seen if i != j and counts[i][j]]
+    wrong = [(i, j) for i in seen for j in seen if i != j and counts[i][j]]
+    pairs = [(counts[i][j], counts[i][j] / sum(counts[i]), names[i], names[j]) for i, j in wrong]
     pairs.sort(key=lambda pair: (-pair[0], -pair[1], pair[2], pair[3]))
     rows = [
         (names[i], sum(counts[i]), [(counts[i][j], counts[i][j] / max(1, sum(counts[i])), i == j) for j in seen]) for i in seen
@@ -111,9 +112,8 @@ def _configuration(record: dict[str, Any]) -> list[tuple[str, str, bool]]:
 
 def _defaults(record: dict[str, Any]) -> RunConfig:
     """What the run would have been with no option but its method and seed."""
-    train = record["config"]["train"]
-    plain = RunConfig()
-    return dataclasses.replace(plain, train=dataclasses.replace(plain.train, method=train["method"], seed=train["seed"])).resolved()
+    plain, own = RunConfig(), {key: record["config"]["train"][key] for key in ("method", "seed")}
+    return dataclasses.replace(plain, train=dataclasses.replace(plain.train, **own)).resolved()
 
 
 def _shown(value: Any) -> str:

@@ -57,10 +57,14 @@ def _check_out(out: Path) -> None:
 def _view(target: Path) -> tuple[str, dict[str, Any]]:
     if (target / "run.json").is_file():
         return "run.html.j2", of_run.view(target)
-    if target.name == "comparison.json" or (target / "comparison.json").is_file():
-        return "comparison.html.j2", of_comparison.view(target if target.name == "comparison.json" else target / "comparison.json")
-    raise InputError(f"There is no run and no comparison in {target}", expected="a run folder (with run.json), or the folder "
-                     "of a comparison (with comparison.json)", fix="`lorabert train` and `lorabert compare` make them")  # fmt: skip
+    file = target if target.name == "comparison.json" else target / "comparison.json"
+    if file.is_file():
+        return "comparison.html.j2", of_comparison.view(file)
+    raise InputError(
+        f"There is no run and no comparison in {target}",
+        expected="a run folder (with run.json), or the folder of a comparison (with comparison.json)",
+        fix="`lorabert train` and `lorabert compare` make them",
+    )
 
 
 def _render(template: str, values: dict[str, Any]) -> str:

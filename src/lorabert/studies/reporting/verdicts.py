@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lorabert.evidence.calibration import Bin
+
+
+def data_name(record: dict[str, Any]) -> str:
+    """What the data are called: an asset's name or a hub id, or a file's name without the way to it."""
+    origin = str(record["data"]["origin"])
+    return Path(origin).name if record["config"]["data"]["train"] else origin
 
 
 def summary(record: dict[str, Any]) -> str:
@@ -13,11 +20,12 @@ def summary(record: dict[str, Any]) -> str:
     data, trainable, accuracy = record["data"], record["trainable"], record["metrics"]["accuracy"]
     names = data["labels"]
     classes = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    rate = record["config"]["train"]["learning_rate"]
     what = "every weight of" if record["method"] == "full" else "the frozen"
     return (
-        f"A classifier of {data['origin']} into {len(names)} classes ({classes}): method {record['method']} on {what} "
+        f"A classifier of {data_name(record)} into {len(names)} classes ({classes}): method {record['method']} on {what} "
         f"{record['base']['name']}, {trainable['parameters']:,} parameters trained on {data['examples']['train']:,} texts for "
-        f"{record['fit']['epochs']:g} epochs at learning rate {record['config']['train']['learning_rate']:g}, seed {record['seed']}. "
+        f"{record['fit']['epochs']:g} epochs at learning rate {rate:g}, seed {record['seed']}. "
         f"It gets {100 * accuracy['value']:.1f}% of {accuracy['n']:,} test texts right, "
         f"with a 95% interval from {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}."
     )
@@ -47,7 +55,9 @@ def _beside(own: dict[str, Any], name: str, scores: dict[str, Any]) -> str:
         return f"It is level with the best cheap baseline, {name}, in accuracy: its cost bought nothing here."
     side = "above" if difference > 0 else "below"
     apart = own["low"] > other["high"] or own["high"] < other["low"]
-    certainty = "their intervals do not overlap" if apart else "their intervals overlap, so this test split alone does not settle it"
+    certainty = (
+        "their intervals do not overlap" if apart else "their intervals overlap, so this test split alone does not settle it"
+    )
     line = f"It is {abs(difference):.1f} points of accuracy {side} the best cheap baseline, {name}; {certainty}."
     return line if difference > 0 else f"{line} As it stands it is not worth its cost."
 
@@ -67,8 +77,8 @@ def learning(events: Sequence[dict[str, Any]], logging_steps: int) -> list[str]:
         if best is last and len(validation) > 1:
             lines.append("It was still falling when training ended: more epochs may help.")
         elif best is not last:
-            lines.append("A loss that rises again comes from wrong answers that it grows sure of; `--train.early_stopping_patience` "
-                         "keeps the best epoch.")  # fmt: skip
+            lines.append("A loss that rises again comes from wrong answers that it grows sure of; "
+                         "`--train.early_stopping_patience` keeps the best epoch.")  # fmt: skip
     return lines
 
 
@@ -84,5 +94,5 @@ def calibrated(bins: Sequence[Bin], error: float) -> str:
         lean = f"{'overconfident' if gap > 0 else 'underconfident'} by {abs(gap):.1f} points"
     return (
         f"On average it is {sure:.1f}% sure and {right:.1f}% right: {lean}. The expected calibration error is {100 * error:.1f} "
-        f"points over {len(bins)} bins of {n:,} test texts; it grows where bins hold few texts, so compare it at equal sizes only."
+        f"points over {len(bins)} bins of {n:,} test texts; it grows where bins hold few, so compare it at equal sizes only."
     )

@@ -87,7 +87,7 @@ class Study:
             changed = [key for key in plan if known.get(key) != plan[key]]
             raise InputError(
                 f"The study '{self.name}' in {self.url} was begun with another {' and '.join(changed)}",
-                got="; ".join(f"{key} {known.get(key)}, now {plan[key]}" for key in changed),
+                got="; ".join(_changes(known, plan)),
                 fix="Bring back what has changed, or start anew with another --out or --storage",
             )
 
@@ -173,6 +173,15 @@ class Study:
         with _storage_errors(self._url):
             shares = get_param_importances(self._study, evaluator=FanovaImportanceEvaluator(seed=0))
         return {key: float(share) for key, share in shares.items()}
+
+
+def _changes(before: Any, now: Any, at: str = "") -> Iterator[str]:
+    """What differs between two plans, one phrase each."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before | now:
+            yield from _changes(before.get(key), now.get(key), f"{at}.{key}".lstrip("."))
+    elif before != now:
+        yield f"{at} was {before} and is {now}"
 
 
 def check_storage(url: str) -> None:

@@ -72,12 +72,14 @@ def _slice(panel: Axes, document: dict[str, Any], key: str) -> None:
 
 def _scale(panel: Axes, space: dict[str, Any]) -> None:
     """An axis over the whole range that was searched, whether or not a trial reached its ends."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = space["low"], space["high"]
     if not space["log"]:
         margin = 0.05 * (high - low)
         panel.set_xlim(low - margin, high + margin)
+        if isinstance(low, int):
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         return
     margin = (high / low) ** 0.05
     panel.set_xscale("log")

@@ -36,6 +36,7 @@ def test_the_truth_is_what_many_examples_show(simulation, name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("index", [0, 2])
 def test_intervals_over_five_seeds_cover(simulation, index):
     kinds = simulation.coverage(simulation.WORLDS[index], 5, studies=600, resamples=400)
@@ -46,6 +47,7 @@ def test_intervals_over_five_seeds_cover(simulation, index):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_paired_test_rejects_equal_methods_rarely(simulation):
     same = simulation.NO_DIFFERENCE[0]
     for seeds in (6, 10):

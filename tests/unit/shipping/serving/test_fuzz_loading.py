@@ -17,6 +17,7 @@ from lorabert.files import sha256_of
 from lorabert.shipping.manifests import MANIFEST, sealed
 from serving import serve
 
+pytestmark = pytest.mark.anyio
 WEIGHTS = "adapter_model.safetensors"
 STRANGE = [None, True, -1, 0, 1, 2**70, 1.5, "", "text", "\ud800", "../../etc/passwd", [], [1], ["a"] * 9, {}, {"a": {"b": []}}]
 
@@ -128,6 +129,16 @@ async def fuzz(kinds: dict[str, Path], cases: int, seed: int) -> dict[int, int]:
         assert (await client.classify("mood", "a film")).json()["data"] == wanted
         assert (await client.get("/health")).status_code == 200
     return counts
+
+
+@pytest.mark.parametrize("length", [-1, 0, 2, 2**70])
+async def test_a_length_that_holds_no_word_is_refused(kinds, length):
+    folder = Path(shutil.copytree(kinds["mood"], "short"))
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_bytes(sealed(manifest | {"max_length": length}))
+    async with serve(kinds["mood"], allow_folders=True) as client:
+        refused = await client.post("/v1/models", json={"model": "short", "folder": str(folder)})
+        assert refused.status_code == 422, refused.text
 
 
 def test_damaged_folders_are_refused_or_loaded(kinds):

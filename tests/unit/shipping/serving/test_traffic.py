@@ -55,10 +55,12 @@ async def test_too_many_requests_at_once_are_503(kinds):
 
 
 async def test_a_request_whose_time_is_up_is_503_and_is_not_computed(kinds):
-    async with serve(kinds["mood"], timeout_seconds=0.3) as client:
+    async with serve(kinds["mood"], timeout_seconds=1) as client:
         dropped = client.service.metrics.dropped
         with client.hold() as held:
-            late = await asyncio.gather(client.classify("mood", "first"), client.classify("mood", "second"))
+            first = later(client.classify("mood", "first"))
+            await held.until_busy()
+            late = await asyncio.gather(first, client.classify("mood", "second"))
             assert [each.status_code for each in late] == [503, 503]
             assert "retry-after" in late[0].headers
             held.go.set()

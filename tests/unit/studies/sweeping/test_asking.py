@@ -88,7 +88,7 @@ def test_a_trial_that_a_kill_left_half_made_is_completed(url):
 
 def test_another_plan_is_refused_by_name(url):
     study(url)
-    with pytest.raises(InputError, match="another seed"):
+    with pytest.raises(InputError, match=r"another seed.*seed was 3 and is 4"):
         study(url, seed=4)
 
 

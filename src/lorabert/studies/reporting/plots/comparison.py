@@ -44,8 +44,8 @@ def plots(key: str, task: Task) -> dict[str, Plot | None]:
     return {
         "seeds": _seeds(f"{key}-seeds", task, measured, looks) if measured else None,
         "differences": _differences(f"{key}-differences", task) if task["differences"] else None,
-        "parameters": _costs(f"{key}-parameters", task, measured, looks, "parameters", f"Test {metric} against trained parameters",
-                             "trained parameters, head included") if measured else None,
+        "parameters": _costs(f"{key}-parameters", task, measured, looks, "parameters",
+                             f"Test {metric} against trained parameters", "trained parameters with head") if measured else None,
         "seconds": _costs(f"{key}-seconds", task, measured, looks, "train_seconds", f"Test {metric} against training time",
                           "seconds of training, median over seeds") if measured else None,
         "tuning": _tuning(f"{key}-tuning", task, looks) if task["tuning"] else None,
@@ -77,12 +77,12 @@ def _seeds(key: str, task: Task, systems: dict[str, Any], looks: dict[str, _Look
     words = f"Mean over seeds with 95% interval, in points: {'; '.join(points)}."
     rows: list[list[object]] = [[name, f"seed {run['seed']}", *(_points(run["metrics"], which) for which in METRICS)]
             for name, system in task["systems"].items() for run in system["runs"]]  # fmt: skip
-    left_out = "".join(f" {name}, at {100 * value:.1f}, lies to the left." for name, value in outside)
+    left_out = ", ".join(f"{name} ({100 * value:.1f})" for name, value in outside)
     caption = "Small dots are seeds, the large mark below them is their mean with its interval."
     caption += " Lines are cheap baselines." if inside else ""
     header = ["system", "run", *METRICS.values()]
     return Plot(key, title, words, draw(key, title, words, paint, height=1.2 + 0.55 * len(systems) + 0.22 * len(inside)), header,
-                rows, caption + left_out)  # fmt: skip
+                rows, caption + (f" Further left, not drawn: {left_out}." if outside else ""))  # fmt: skip
 
 
 def _lines(task: Task, systems: dict[str, Any]) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
@@ -107,9 +107,12 @@ def _differences(key: str, task: Task) -> Plot:
         axes.axvspan(-margin, margin, color=BAND, alpha=0.28, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=1)
         for place, row in enumerate(found):
-            axes.plot([100 * value for value in row["by_seed"]], [place - 0.2] * len(row["by_seed"]), linestyle="none", marker="o",
-                      markersize=4.5, color=SERIES[0], alpha=0.75)  # fmt: skip
-            axes.errorbar([100 * row["value"]], [place + 0.12], xerr=_reach(row), fmt="D", color=SERIES[0], markersize=7, capsize=4)
+            seeds = [100 * value for value in row["by_seed"]]
+            axes.plot(seeds, [place - 0.2] * len(seeds), linestyle="none", marker="o", markersize=4.5, color=SERIES[0],
+                      alpha=0.75)  # fmt: skip
+            axes.errorbar(
+                [100 * row["value"]], [place + 0.12], xerr=_reach(row), fmt="D", color=SERIES[0], markersize=7, capsize=4
+            )
         labels = [f"{shown(row['system'])}\n{row['verdict']}" for row in found]
         axes.set(yticks=range(len(found)), yticklabels=labels, ylim=(len(found) - 0.5, -0.6),
                  xlabel=f"{metric} minus that of {shown(against)}, points")  # fmt: skip
@@ -118,10 +121,15 @@ def _differences(key: str, task: Task) -> Plot:
     title = f"Paired differences to {against}"
     points = [f"{row['system']} {_signed(row)}, {row['verdict']}" for row in found]
     words = f"Difference in points of {metric} with 95% interval, margin {margin:g}: {'; '.join(points)}."
-    rows = [[row["system"], _signed(row), row["n_seeds"], ", ".join(f"{100 * value:+.2f}" for value in row["by_seed"]), row["verdict"]]
-            for row in found]  # fmt: skip
-    caption = (f"Small dots are seeds, the large mark is the mean with its interval. The band is the margin of ±{margin:g} points: "
-               "an interval inside it is equivalent, one that leaves out 0 is different, any other is undecided.")  # fmt: skip
+    rows = [
+        [row["system"], _signed(row), row["n_seeds"], ", ".join(f"{100 * one:+.2f}" for one in row["by_seed"]), row["verdict"]]
+        for row in found
+    ]
+    caption = (
+        f"Small dots are seeds, the large mark is the mean with its interval. The band is the margin of ±{margin:g} points: "
+        "an interval inside it is equivalent where test texts are many enough, another that leaves out 0 is "
+        "different, the rest is undecided."
+    )
     svg = draw(key, title, words, paint, height=0.9 + 0.62 * len(found))
     return Plot(key, title, words, svg, ["system", "difference", "seeds", "each seed", "verdict"], rows, caption)
 
@@ -158,8 +166,8 @@ def _tuning(key: str, task: Task, looks: dict[str, _Look]) -> Plot:
         for number, (name, search) in enumerate(found.items()):
             tried = [trial for trial in search["trials"] if trial["validation"] is not None]
             look = looks[name]
-            axes.plot([trial["learning_rate"] for trial in tried], [100 * trial["validation"] for trial in tried], color=look.colour,
-                      marker=look.marker, markerfacecolor=look.face, linestyle=DASHES[number % len(DASHES)],
+            axes.plot([trial["learning_rate"] for trial in tried], [100 * trial["validation"] for trial in tried],
+                      color=look.colour, marker=look.marker, markerfacecolor=look.face, linestyle=DASHES[number % len(DASHES)],
                       label=shown(name))  # fmt: skip
             best = [100 * trial["validation"] for trial in tried if trial["learning_rate"] == search["chosen"]]
             axes.plot([search["chosen"]] * len(best), best, linestyle="none", marker="o", markersize=13, markerfacecolor="none",
@@ -171,7 +179,9 @@ def _tuning(key: str, task: Task, looks: dict[str, _Look]) -> Plot:
         figure.legend(loc="outside lower center", ncols=2)
 
     title = "Learning rates that were tried"
-    chosen = [f"{name} {search['chosen']:g}" if search["chosen"] is not None else f"{name} none" for name, search in found.items()]
+    chosen = [
+        f"{name} {search['chosen']:g}" if search["chosen"] is not None else f"{name} none" for name, search in found.items()
+    ]
     words = f"Validation {metric} by learning rate. Chosen: {'; '.join(chosen)}."
     rows = [[name, f"{trial['learning_rate']:g}", "failed" if trial["validation"] is None else f"{100 * trial['validation']:.2f}",
              "chosen" if trial["learning_rate"] == search["chosen"] else trial["error"] or ""]
@@ -185,7 +195,7 @@ def _plain_decades(axis: Any, values: Sequence[float]) -> None:
     """Ticks of a logarithmic axis as people write numbers; between the decades too where there is no more than one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    narrow = max(values) < 20 * min(values)
+    narrow = max(values) <= 50 * min(values)
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))

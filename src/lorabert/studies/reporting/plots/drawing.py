@@ -26,7 +26,7 @@ _VARIABLES = {INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--grid)", B
 }
 # Of the width of a phone, so that the text is as large as the page's there; inches of 72 SVG units.
 WIDTH, HEIGHT = 5.0, 3.1
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
     "svg.fonttype": "none", "svg.hashsalt": "lorabert", "text.parse_math": False, "font.size": 11.5, "axes.labelsize": 11.5,
     "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "legend.fontsize": 10.5, "legend.frameon": False,
@@ -83,7 +83,7 @@ def draw(key: str, title: str, description: str, paint: Callable[[Figure], None]
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about glyphs that its own font lacks: the browser brings the font
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure)
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -97,7 +97,9 @@ def needs_extra(library: str) -> InputError:
 
 def shown(text: str, most: int = 22) -> str:
     """A label as a plot can show it: on one line, without control characters, cut in the middle where it is long."""
-    plain = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text)
+    plain = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text
+    )
     return plain if len(plain) <= most else f"{plain[: most * 2 // 3]}…{plain[-(most // 3 - 1) :]}"
 
 
@@ -142,9 +144,13 @@ def _tidy(element: ElementTree.Element, key: str, used: set[str]) -> None:
             element.set(name, value.replace("url(#", f"url(#{key}-"))
         elif name == "style":
             element.set(name, _style(value))
+        if element.get("style") == "":
+            del element.attrib["style"]
 
 
 def _style(declarations: str) -> str:
     for colour, variable in _VARIABLES.items():
         declarations = declarations.replace(colour, variable)
-    return re.sub(r"font: (?:[\w ]+ )?([\d.]+)px [^;]*", r"font-size: \1px", declarations)
+    # The family is the page's; matplotlib names its own in a shorthand or apart, depending on its version.
+    declarations = re.sub(r"font-family: [^;]*;?", "", declarations)
+    return re.sub(r"font: (?:[\w ]+ )?([\d.]+)px [^;]*", r"font-size: \1px", declarations).strip()

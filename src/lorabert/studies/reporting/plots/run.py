@@ -113,7 +113,7 @@ def reliability(bins: Sequence[Bin], error: float, num_labels: int) -> Plot:
         above.plot([0, 100], [0, 100], color=MUTED, linestyle=DASHES[2], linewidth=1.2)
         for part in bins:
             reach = [[100 * (part.accuracy.value - part.accuracy.low)], [100 * (part.accuracy.high - part.accuracy.value)]]
-            above.errorbar([100 * part.confidence], [100 * part.accuracy.value], yerr=reach, fmt="none", ecolor=SERIES[0],
+            above.errorbar([100 * part.confidence], [100 * part.accuracy.value], yerr=reach, fmt="none", color=SERIES[0],
                            capsize=3, elinewidth=1.2)  # fmt: skip
         above.plot([100 * part.confidence for part in bins], [100 * part.accuracy.value for part in bins], color=SERIES[0],
                    marker=MARKERS[0])  # fmt: skip
@@ -131,7 +131,9 @@ def reliability(bins: Sequence[Bin], error: float, num_labels: int) -> Plot:
         _label_y(below, "texts")
 
     title = "Reliability"
-    points = [f"{100 * part.confidence:.0f}% sure: {100 * part.accuracy.value:.0f}% right, {part.accuracy.n} texts" for part in bins]
+    points = [
+        f"{100 * part.confidence:.0f}% sure: {100 * part.accuracy.value:.0f}% right, {part.accuracy.n} texts" for part in bins
+    ]
     words = f"Expected calibration error {100 * error:.1f} points. By confidence, {'; '.join(points)}."
     rows = [[f"{100 * part.low:.0f} to {100 * part.high:.0f}", part.accuracy.n, f"{100 * part.confidence:.1f}",
              f"{100 * part.accuracy.value:.1f}", f"{100 * part.accuracy.low:.1f}", f"{100 * part.accuracy.high:.1f}"]
