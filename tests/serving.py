@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 
 from lorabert.config import LoraConfig, ModelConfig
 from lorabert.engine.prediction import Classifier
+from lorabert.files import sha256_of
 from lorabert.models import bases, methods
 from lorabert.shipping import adapters
+from lorabert.shipping.manifests import MANIFEST, sealed
 from lorabert.shipping.serving.app import build
 from lorabert.shipping.serving.settings import Settings
 from lorabert.shipping.serving.starting import base_of, load_first, service_of, targets_of
@@ -59,6 +62,18 @@ def save_kinds(folder: Path, base_folder: Path) -> dict[str, Path]:
         name: save_adapter(folder / name, base_folder, labels, seed=seed, **lora)
         for seed, (name, (labels, lora)) in enumerate(KINDS.items())
     }
+
+
+def sign(folder: Path) -> bool:
+    """Write a manifest that fits what lies there; not possible where the manifest itself is no longer one."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest["files"] = {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+                             for path in sorted(folder.iterdir()) if path.name != MANIFEST}  # fmt: skip
+        (folder / MANIFEST).write_bytes(sealed(manifest))
+    except (ValueError, TypeError, OSError, RecursionError):
+        return False
+    return True
 
 
 class Held:

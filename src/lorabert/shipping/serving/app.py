@@ -61,7 +61,7 @@ _EVERYWHERE: dict[int | str, dict[str, Any]] = {
         403: "Not allowed without a token",
         404: "No such adapter",
         408: "The request came too slowly",
-        409: "The adapter is damaged, or belongs to another base",
+        409: "The adapter is damaged or belongs to another base, or its name is taken",
         413: "The request is too large",
         422: "The request does not have this form, or asks for what the adapter does not do",
         429: "The queue is full; Retry-After says when to come back",

@@ -16,10 +16,17 @@ from lorabert.shipping.store import Entry, Store
 
 
 class UnknownAdapter(InputError):
-    """There is no adapter of a name."""
+    """There is no adapter of a name, or in a folder."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no adapter {name!a}", fix="GET /v1/models lists those there are")
+
+
+class NameTaken(InputError):
+    """A name stands for another adapter."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The name {name!a} is taken", fix="Take another, or unload the adapter of that name")
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,8 @@ class Catalogue:
         """An adapter to put into service: one of a store, withdrawn or not, or a folder by a name that is free.
 
         Raises:
-            UnknownAdapter: no store has it.
-            InputError: the name stands for something else, or there is no such folder.
+            UnknownAdapter: no store has it, or none lies in the folder.
+            NameTaken: the name stands for something else.
             MismatchError: it is there, and damaged.
         """
         there = self._place(name)
@@ -81,7 +88,9 @@ class Catalogue:
                 raise UnknownAdapter(name)
             return there
         if there is not None and there.folder != folder:
-            raise InputError(f"The name {name!a} is taken", fix="Take another, or unload the adapter of that name")
+            raise NameTaken(name)
+        if not (folder / MANIFEST).is_file():
+            raise UnknownAdapter(str(folder))
         return _of_folder(name, folder)
 
     def _place(self, name: str) -> Place | None:

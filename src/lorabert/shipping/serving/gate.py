@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lorabert.shipping.serving.metrics import UNKNOWN
 from lorabert.shipping.serving.problems import Problem, busy
-from lorabert.shipping.serving.service import Access, Service
+from lorabert.shipping.serving.service import Service
+from lorabert.shipping.serving.traffic import Access
 
 # What a browser or a probe must see before it can have a token.
 _OPEN = {"/", "/health", "/ready", "/openapi.json"}

@@ -31,6 +31,7 @@ class Served:
 
     Attributes:
         id: what it is called in answers.
+        sha256: of its manifest, which fixes every byte of it.
         adapter: what the engine reads: A, B, scales and the head.
         labels: the classes in order.
         max_length: longest text in tokens.
@@ -42,6 +43,7 @@ class Served:
     """
 
     id: str
+    sha256: str
     adapter: Adapter
     labels: list[str]
     max_length: int
@@ -93,20 +95,23 @@ class Loader:
             raise MismatchError(f"The adapter {name!a}", problems)
         logits = np.array(manifest["fingerprint"]["logits"], np.float32)
         labels = [str(label) for label in manifest["labels"]]
-        if logits.ndim != 2 or logits.shape[1] != len(labels):
-            raise MismatchError(f"The adapter {name!a}", [f"it has {len(labels)} labels and logits of shape {logits.shape}"])
+        texts = [str(text) for text in manifest["fingerprint"]["texts"]]
+        if logits.shape != (len(texts), len(labels)):
+            found = f"it has {len(texts)} recorded texts, {len(labels)} labels and logits of shape {logits.shape}"
+            raise MismatchError(f"The adapter {name!a}", [found])
         adapter = self._read(folder)
-        if found := misfits(adapter, self._model, len(labels)):
-            raise MismatchError(f"The adapter {name!a}", found)
+        if wrong := misfits(adapter, self._model, len(labels)):
+            raise MismatchError(f"The adapter {name!a}", wrong)
         return Served(
             id=name,
+            sha256=manifest["manifest_sha256"],
             adapter=adapter,
             labels=labels,
             max_length=int(manifest["max_length"]),
             pairs=labels_pairs(manifest),
             tokenizer=self._tokenizer(folder, manifest),
             bytes=(folder / _WEIGHTS).stat().st_size,
-            texts=list(manifest["fingerprint"]["texts"]),
+            texts=texts,
             logits=logits,
         )
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,49 +17,20 @@ from lorabert.data.sources import Split
 from lorabert.errors import InputError, MismatchError
 from lorabert.evidence.metrics import softmax
 from lorabert.shipping import fingerprints, manifests
-from lorabert.shipping.serving.catalogue import Place, UnknownAdapter
+from lorabert.shipping.serving.catalogue import NameTaken, Place, UnknownAdapter
 from lorabert.shipping.serving.loading import Served
 from lorabert.shipping.serving.metrics import Metrics
 from lorabert.shipping.serving.problems import Problem, busy
 from lorabert.shipping.serving.registry import Registry
 from lorabert.shipping.serving.scheduler import Scheduler
 from lorabert.shipping.serving.settings import Settings
+from lorabert.shipping.serving.traffic import Access, Traffic
 
 log = logging.getLogger(__name__)
 # Texts tokenised before another request has its turn.
 _TURN = 16
-
-
-@dataclass
-class Traffic:
-    """What is going on.
-
-    Attributes:
-        draining: nothing new is accepted.
-        requests: in progress.
-        texts: accepted and not answered, by client; a client without any is not in it.
-    """
-
-    draining: bool = False
-    requests: int = 0
-    texts: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass
-class Access:
-    """What the log says of a request; filled in on its way.
-
-    Attributes:
-        model: the adapter that answered.
-        n: texts.
-        tokens: that were read.
-        status: of the answer.
-    """
-
-    model: str | None = None
-    n: int | None = None
-    tokens: int | None = None
-    status: int | None = None
+# Of an adapter's fixed texts the first are of a few words: enough to prove that it was read as it was saved.
+_SHORT = 2
 
 
 @dataclass(frozen=True)
@@ -94,8 +63,9 @@ class Service:
     def __init__(self, settings: Settings, registry: Registry, scheduler: Scheduler, metrics: Metrics) -> None:
         self.settings, self.registry, self.scheduler, self.metrics = settings, registry, scheduler, metrics
         self.traffic = Traffic()
+        self._proved: set[str] = set()  # a sha256 an adapter, evicted or not
         self._tokeniser = ThreadPoolExecutor(1, "lorabert-tokeniser")
-        metrics.queue_texts.set_function(lambda: self.traffic.texts.total())
+        metrics.queue_texts.set_function(lambda: self.traffic.waiting)
 
     async def classify(self, access: Access, client: str, model: str, texts: list[str], pairs: list[str] | None) -> Answers:
         """Label texts with an adapter.
@@ -111,29 +81,18 @@ class Service:
             Problem: 404 no such adapter, 409 it cannot be used, 422 it does not take these texts, 429 the queue is full,
                 503 the time was up.
         """
-        with self._admitted(client, len(texts)):
+        waiting = self.traffic.waiting
+        with self.traffic.admitted(client, len(texts), self.settings.max_queue) as admitted:
+            if not admitted:
+                raise busy(429, f"{waiting} texts are waiting already", self._wait_seconds())
             try:
                 return await asyncio.wait_for(self._classify(access, client, model, texts, pairs), self.settings.timeout_seconds)
             except asyncio.TimeoutError:
                 raise busy(503, f"No answer within {self.settings.timeout_seconds:g} seconds", self._wait_seconds()) from None
 
-    @contextmanager
-    def _admitted(self, client: str, n: int) -> Iterator[None]:
-        """A place in the queue for n texts."""
-        waiting, most = self.traffic.texts, self.settings.max_queue
-        if waiting.total() + n > most or waiting[client] + n > most // 2:
-            raise busy(429, f"{waiting.total()} texts are waiting already", self._wait_seconds())
-        waiting[client] += n
-        try:
-            yield
-        finally:
-            waiting[client] -= n
-            if not waiting[client]:
-                del waiting[client]
-
     def _wait_seconds(self) -> int:
-        """Whole seconds until what is queued now will have been computed, at the recent rate."""
-        return min(60, 1 + int(self.traffic.texts.total() * self.scheduler.seconds_per_text))
+        """Whole seconds until what is queued now will have been computed, at the recent pace."""
+        return min(60, 1 + int(self.traffic.waiting * self.scheduler.seconds_per_text))
 
     async def _classify(self, access: Access, client: str, model: str, texts: list[str], pairs: list[str] | None) -> Answers:
         served = await self._found(model)
@@ -147,8 +106,12 @@ class Service:
         return Answers(served, softmax(logits), access.tokens, truncated)
 
     async def _found(self, model: str) -> Served:
+        """The adapter of a name, in memory; one that this process has not met before proves itself on short texts first."""
         try:
-            return await self.registry.get(model)
+            served = await self.registry.get(model)
+            if served.sha256 not in self._proved:
+                await self.check_answers(served, _SHORT)
+            return served
         except InputError as error:
             raise problem_of(error) from None
 
@@ -197,22 +160,23 @@ class Service:
         self.registry.keep(served)
         return place, new
 
-    async def check_answers(self, served: Served) -> None:
-        """Let an adapter answer the fixed texts whose logits were recorded when it was saved.
+    async def check_answers(self, served: Served, most: int | None = None) -> None:
+        """Let an adapter answer the fixed texts whose logits were recorded when it was saved, or the first of them.
 
         Raises:
             MismatchError: the answers differ, or there are none.
         """
         try:
-            logits, _, _ = await self._logits("", served, served.texts, None)
+            logits, _, _ = await self._logits("", served, served.texts[:most], None)
         except Problem:
             raise
         except Exception as error:
             log.warning("the adapter %s cannot answer: %r", ascii(served.id), error)
             raise MismatchError(f"The adapter {served.id}", [f"it cannot answer ({type(error).__name__})"]) from error
-        largest = float(np.abs(logits - served.logits).max())
+        largest = float(np.abs(logits - served.logits[:most]).max())
         if largest > fingerprints.TOLERANCE * np.abs(served.logits).max():
             raise MismatchError(f"The adapter {served.id}", [f"its logits differ from the recorded ones by up to {largest:.3g}"])
+        self._proved.add(served.sha256)
 
     async def described(self, name: str) -> tuple[Place, dict[str, Any]]:
         """Where an adapter in service lies, and its manifest; nothing is loaded.
@@ -251,6 +215,6 @@ class Service:
 
 
 def problem_of(error: InputError) -> Problem:
-    """404 for what is not there, 409 for what is damaged or of another base, 422 for what the engine does not know."""
-    status = 404 if isinstance(error, UnknownAdapter) else 409 if isinstance(error, MismatchError) else 422
-    return Problem(status, str(error))
+    """404 for what is not there; 409 for what is damaged, of another base or taken; 422 for what the engine does not know."""
+    conflict = isinstance(error, (MismatchError, NameTaken))
+    return Problem(404 if isinstance(error, UnknownAdapter) else 409 if conflict else 422, str(error))

@@ -155,12 +155,12 @@ async def test_models_are_listed_described_loaded_and_unloaded(kinds, tmp_path):
         assert (await client.classify("extra", "a")).json()["labels"] == KINDS["topic"][0]
         details = (await client.get("/v1/models/extra")).json()
         assert (details["labels"], details["max_length"], details["pairs"]) == (KINDS["topic"][0], 32, False)
-        refused(await client.post("/v1/models", json={"model": "mood", "folder": str(kinds["tone"])}), 422, "taken")
+        refused(await client.post("/v1/models", json={"model": "mood", "folder": str(kinds["tone"])}), 409, "taken")
         assert (await client.delete("/v1/models/extra")).status_code == 204
         refused(await client.delete("/v1/models/extra"), 404)
         refused(await client.classify("extra", "a"), 404)
         refused(await client.get("/v1/models/extra"), 404)
-        refused(await client.post("/v1/models", json={"model": "gone", "folder": str(tmp_path / "no")}), 422)
+        refused(await client.post("/v1/models", json={"model": "gone", "folder": str(tmp_path / "no")}), 404)
         refused(await client.classify("gone", "a"), 404)
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lorabert.shipping.serving.app import build
 from lorabert.shipping.store import Store
-from serving import save_adapter, serve
+from serving import save_adapter, serve, sign
 
 pytestmark = pytest.mark.anyio
 
@@ -303,3 +305,19 @@ async def test_an_adapter_that_gives_other_answers_than_recorded_is_not_put_into
         assert "differ from the recorded ones" in refused.json()["detail"]
         client.service.scheduler._answer = answer
         assert (await client.classify("extra", "a")).status_code == 404
+
+
+async def test_a_stored_adapter_that_gives_other_answers_than_recorded_is_refused_when_first_asked(kinds, tiny_base, tmp_path):
+    other = save_adapter(tmp_path / "other", tiny_base, ["sad", "glad"], seed=9, r=2)
+    folder = Path(shutil.copytree(kinds["mood"], tmp_path / "mixed"))
+    shutil.copyfile(other / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+    assert sign(folder)
+    store = Store(tmp_path / "store")
+    for name, place in (("good", kinds["mood"]), ("mixed", folder)):
+        store.add(place, name)
+    async with serve(store.root) as client:
+        for _ in range(2):
+            refused = await client.classify("mixed", "a")
+            assert refused.status_code == 409
+            assert "differ from the recorded ones" in refused.json()["detail"]
+            assert (await client.classify("good", "a")).status_code == 200
