@@ -81,7 +81,7 @@ def _free(out: Path, format_name: str) -> Path:
         InputError: no such format, a library is missing, something lies there, or the folder cannot be made.
     """
     if format_name not in FORMATS:
-        raise InputError("No such format", got=f"'{format_name}'", expected=f"--format {', '.join(FORMATS)}")
+        raise InputError("No such format", got=f"'{format_name}'", expected=f"--format with one of {', '.join(FORMATS)}")
     graphs.require(*_libraries(format_name))
     out = Path(os.path.abspath(out))  # noqa: PTH100 - a folder beside it is named after it, and links stay as they are
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
