@@ -3,8 +3,8 @@
     python benchmarks/prediction_speed.py ADAPTER [--texts 480] [--rounds 5] [--record]
 
 ADAPTER is a trained one of the quickstart's data. The rivals get its exports: the merged model in a pipeline, one text at a
-time and in batches of 32; ONNX Runtime in fp32 and in int8, texts sorted by length in padded batches of 32. Every time is from texts to
-probabilities, tokenisation included. Agreement is checked before anything is timed.
+time and in batches of 32; ONNX Runtime in fp32 and in int8, texts sorted by length in padded batches of 32. Every time is from
+texts to probabilities, tokenisation included. Agreement is checked before anything is timed.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from lorabert.cli.verbs.compare import asked
 from lorabert.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
-STUDIES = [path for path in SHIPPED if "lorabert compare" in path.read_text(encoding="utf-8").splitlines()[0]]
-RUNS = [path for path in SHIPPED if path not in STUDIES]
+RUNS = sorted((ROOT / "configs").glob("*.yaml"))
+STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
+SHIPPED = [*RUNS, *STUDIES]
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)

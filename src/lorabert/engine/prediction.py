@@ -100,7 +100,8 @@ def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch
 
 
 def _bar(split: EncodedSplit, desc: str) -> Any:
-    return tqdm(total=len(split), desc=desc, unit="text", disable=len(split) < 500)
+    hidden: dict[str, Any] = {"disable": True} if len(split) < 500 else {}  # otherwise TQDM_DISABLE decides
+    return tqdm(total=len(split), desc=desc, unit="text", **hidden)
 
 
 class Classifier:

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
         "matrices. Its answers are compared with the adapter's on texts of every length and on the run's validation split, "
         "where that can be had; the figures go into parity.json, and beyond the tolerance nothing is left.",
     )
-    parser.add_argument("adapter", help="Adapter or run folder.")
+    parser.add_argument("adapter", help="Adapter or run folder, or a name in the store, such as emotion@1.")
     parser.add_argument("--format", type=str, required=True, help="merged, onnx or onnx-int8.")
     parser.add_argument("--out", type=str, required=True, help="Folder to make; new or empty.")
     parser.add_argument("--base", type=str, default=None, help=BASE)

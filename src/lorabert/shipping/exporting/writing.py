@@ -24,6 +24,7 @@ from lorabert.shipping.manifests import EXPORT, MANIFEST, SCHEMA_VERSION, file_e
 
 FORMATS = tuple(parity.TOLERANCES)
 _BATCH_SIZE = 32
+_ELSEWHERE = "Free some space or name another folder with --out"
 _REPEATED = ("labels", "problem_type", "max_length", "base", "method", "seed", "config", "data", "metrics")
 
 
@@ -51,7 +52,7 @@ def export(adapter: Path, out: Path, format_name: str, *, base_name: str | None 
     say(f"Verified: {adapter}, its base and its answers")
     asked = parity.examples(manifest, say)
     before = parity.answers(classifier, asked, _BATCH_SIZE)
-    with disk_errors(out, fix="Free some space or name another folder with --out"), whole_folder(out) as beside:
+    with disk_errors(out, fix=_ELSEWHERE), whole_folder(out) as beside:
         plain = merged(classifier)
         for file in bases.tokenizer_files(adapter):
             shutil.copyfile(file, beside / file.name)
@@ -77,14 +78,19 @@ def _free(out: Path, format_name: str) -> Path:
     """The place as an absolute path, after the checks that need no model.
 
     Raises:
-        InputError: no such format, a library is missing, or something lies there.
+        InputError: no such format, a library is missing, something lies there, or the folder cannot be made.
     """
     if format_name not in FORMATS:
-        raise InputError("No such format", got=f"'{format_name}'", expected=f"--format {', '.join(FORMATS)}")
+        raise InputError("No such format", got=f"'{format_name}'", expected=f"--format with one of {', '.join(FORMATS)}")
     graphs.require(*_libraries(format_name))
     out = Path(os.path.abspath(out))  # noqa: PTH100 - a folder beside it is named after it, and links stay as they are
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} already holds something", expected="a new or empty folder", fix="Name another --out")
+    with disk_errors(out, fix=_ELSEWHERE):
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            raise InputError(f"The folder {out} cannot be made", fix="Name another --out") from None
     return out
 
 

@@ -80,19 +80,31 @@ def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
     Raises:
         InputError: the folder holds something else, or a study that this plan does not continue; every difference is named.
     """
+    from filelock import FileLock
+
     study, file = Study(path), path / "study.json"
-    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
-    if file.exists():
-        before = read(file)
-        problems = _differences(before["plan"], document["plan"]) + _changed_data(before["data"], fingerprints)
-        if problems:
-            raise InputError(f"{path} holds another comparison", got="; ".join(problems),
-                             expected="the same plan, or one that only adds methods, tasks or seeds",
-                             fix="Give the same options as before, or name another --out")  # fmt: skip
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    # What another command is writing at this moment is hidden, and no reason to refuse the folder.
+    if not file.exists() and path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
         raise InputError(f"{path} already holds something that is no comparison", fix="Name another --out")
-    study.save(file, document)
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with FileLock(path / ".study.lock"):  # of two commands that begin at once, the second finds the first one's plan
+            if file.exists():
+                _refuse_another(path, read(file), document)
+            study.save(file, document)
     return study
+
+
+def _refuse_another(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    problems = _differences(before["plan"], now["plan"]) + _changed_data(before["data"], now["data"])
+    if problems:
+        raise InputError(
+            f"{path} holds another comparison",
+            got="; ".join(problems),
+            expected="the same plan, or one that only adds methods, tasks or seeds",
+            fix="Give the same options as before, or name another --out",
+        )
 
 
 def read(file: Path) -> dict[str, Any]:

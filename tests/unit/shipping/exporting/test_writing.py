@@ -1,5 +1,6 @@
 """Exports are checked before they are there, refused when they differ, and verified like adapters ever after."""
 
+import errno
 import json
 import shutil
 import sys
@@ -199,6 +200,25 @@ def test_wrong_inputs_are_refused_before_anything_is_read(adapter, monkeypatch):
         with pytest.raises(InputError, match="already holds something"):
             exporting.export(adapter, Path(place), "merged")
     assert Path("full/thesis.txt").read_text(encoding="utf-8") == "years of work"
+    with pytest.raises(InputError, match="--out"):
+        exporting.export(adapter, Path("full/thesis.txt/out"), "merged")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_a_place_where_no_folder_can_be_is_refused_before_anything_is_read(adapter, monkeypatch):
+    monkeypatch.setattr(adapters, "load", None)
+    with pytest.raises(InputError, match="cannot be made"):
+        exporting.export(adapter, Path("/proc/none/out"), "merged")
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(adapter, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing.shutil, "copyfile", full)
+    with pytest.raises(InputError, match="disk is full"):
+        exporting.export(adapter, Path("out"), "merged", say=silent)
+    assert {path.name for path in Path().iterdir()} - {".cache"} == set()
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxscript"])

@@ -104,3 +104,11 @@ def test_the_default_folder_stays_when_a_plan_grows_and_changes_when_it_changes(
     assert study.default_path(small) != study.default_path(_plan(RunConfig(train=TrainConfig(seed=1))))
     assert study.default_path(small) != study.default_path(_plan(tune_rates=True))
     assert study.default_path(small) != study.default_path(_plan(rate=1e-3))
+
+
+def test_a_plan_that_another_command_is_writing_is_no_reason_to_refuse(tmp_path):
+    """Two commands begun at once: the first one's file lies there under its temporary name."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / ".study.json.0a1b2c3d.partial").write_text("{")
+    _begin(tmp_path / "study", _plan())
+    assert study.read(tmp_path / "study" / "study.json")["plan"] == json.loads(json.dumps(_plan().to_dict()))
