@@ -106,7 +106,8 @@ class Ground:
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root} cannot be a store", got="a file", expected="a new or empty folder, or a store")
         self.root.mkdir(parents=True, exist_ok=True)
-        if strange := sorted(path.name for path in self.root.iterdir() if not path.name.startswith(".")):
+        strange = sorted(path.name for path in self.root.iterdir() if not path.name.startswith("."))
+        if strange and not self.exists():  # another process may have made it meanwhile, the mark before all else
             raise InputError(f"{self.root} is not a store", got=f"a folder without {MARK} that holds '{strange[0]}'",
                              expected="a new or empty folder, or a store")  # fmt: skip
         write_atomically(self.root / MARK, (json.dumps({"schema_version": SCHEMA_VERSION}) + "\n").encode())

@@ -440,6 +440,12 @@ def test_where_another_took_the_number_meanwhile_the_next_one_is_given(store, mo
     assert "emotion@3" in only_whole(store)
 
 
+def test_a_store_that_another_process_makes_meanwhile_is_taken_as_it_is(store, monkeypatch):
+    looks = iter([False])  # the first look finds no store, and then there is one
+    monkeypatch.setattr(ground.Ground, "exists", lambda self: next(looks, True))
+    assert store.add(Path("made-1"), "emotion").reference == "emotion@3"
+
+
 def test_a_writer_that_never_ends_is_an_error_in_words(store, monkeypatch):
     import filelock
 
