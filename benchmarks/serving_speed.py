@@ -60,7 +60,7 @@ def _started(adapter: Path, folder: Path, stack: contextlib.ExitStack) -> dict[s
         export(adapter, folder / kind, kind, allow_drift=True, say=lambda _: None)
     many = [_variant(adapter, folder / f"a{number}", number) for number in range(50)]
     here = [sys.executable, str(Path(__file__)), str(folder)]
-    serve = [sys.executable, "-m", "lorabert.cli", "serve", "--max_adapters", "50", "--port"]
+    serve = [sys.executable, "-m", "lorabert.cli", "serve", "--access_log", "false", "--port"]
     commands: dict[str, tuple[list[str], list[str]]] = {
         OURS: ([*serve, "8101", f"one={adapter}"], ["one"]),
         FIFTY: ([*serve, "8102", *(f"{place.name}={place}" for place in many)], [place.name for place in many]),
