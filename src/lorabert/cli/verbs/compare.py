@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,24 @@ _WHAT = (
 
 def main(argv: list[str]) -> None:
     """Compare methods over seeds and tasks."""
-    if not sys.stderr.isatty():  # read when tqdm is imported: in a file, bars of many runs would bury what is said
+    with _quiet_bars():
+        _compare(*asked(argv))
+
+
+@contextmanager
+def _quiet_bars() -> Iterator[None]:
+    """No bars in a file, where those of many runs would bury what is said; tqdm reads this when it is imported."""
+    before = os.environ.get("TQDM_DISABLE")
+    if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
-    plan, arguments = asked(argv)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("TQDM_DISABLE", None)
+
+
+def _compare(plan: Plan, arguments: Any) -> None:
     from lorabert.studies.comparison import comparing
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,6 +76,8 @@ class Gate:
         except ClientLeft:
             access.status = _CLIENT_LEFT
         except Problem as problem:
+            if problem.status == 413:
+                await _discard(receive)
             await problem.response()(scope, receive, send)
         except Exception:
             log.exception("a request failed")
@@ -186,6 +189,18 @@ class Gate:
                 "status": access.status or _CLIENT_LEFT,
             }
             sys.stderr.write(json.dumps(line) + "\n")
+
+
+async def _discard(receive: Receive, most: int = 2**24, seconds: float = 2.0) -> None:
+    """Read on for a while what will not be used: an answer to a client that is still sending can be lost in the reset."""
+
+    async def read() -> None:
+        left = most
+        while left > 0 and (message := await receive())["type"] != "http.disconnect" and message.get("more_body", False):
+            left -= len(message.get("body", b""))
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), seconds)
 
 
 async def _left(receive: Receive) -> Message:
