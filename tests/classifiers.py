@@ -16,8 +16,8 @@ from lorabert.models import methods
 from lorabert.models.bases import LoadedBase
 
 VOCAB = 150
-PACKED_FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra")
-WITH_SEGMENTS = ("bert", "electra")
+PACKED_FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert")
+WITH_SEGMENTS = ("bert", "electra", "albert")
 PAD_ID = 1
 
 

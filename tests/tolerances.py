@@ -16,3 +16,7 @@ FP32_LOSS_TRAJECTORY = 2e-5 if Version(transformers.__version__).major >= 5 else
 FP32_FINAL_WEIGHTS = 5e-4
 # Our error in bf16 or fp16 against fp32, as a multiple of that of Transformers' own autocast.
 HALF_ERROR_RATIO = 2.0
+# An export's fp32 sums run in another order through the whole model; relative to the largest logit.
+EXPORTED_LOGITS = 1e-5
+# 8 bits a weight and an activation: half a step is 1/254 of the largest in a block of 32; relative to the largest logit.
+INT8_LOGITS = 2e-2

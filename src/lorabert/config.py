@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 Method = Literal["lora", "full", "bitfit", "head"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 METHODS: tuple[Method, ...] = ("lora", "full", "bitfit", "head")
 
 # LoRA and the other small sets of weights want rates ten to twenty times those of full fine-tuning
@@ -104,7 +106,7 @@ class TrainConfig:
     """fast computes no padding; reference is Hugging Face Trainer + PEFT; auto is fast where it knows the architecture."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; trained weights stay fp32. auto: bf16 where the processor has it."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
     seed: int = 42
     """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
@@ -138,6 +140,8 @@ class TrainConfig:
     """Stop after so many epochs without a lower validation loss, and keep the best epoch; 0 never stops early."""
     baselines: bool = True
     """Fit the cheap baselines on the same split, to show what the adapter is worth."""
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow", "trackio"] = "none"
+    """Show losses and learning rate in a tracker as well, which has to be installed; metrics.jsonl has them either way."""
 
 
 @dataclass(frozen=True)
@@ -229,11 +233,25 @@ Options = TypeVar("Options")
 
 
 def options_parser(prog: str, description: str, *, with_config: bool = False) -> ArgumentParser:
-    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig."""
-    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+    """A parser for one verb; with `with_config` it reads `--config FILE` and every `--section.key` of RunConfig.
+
+    Args:
+        prog: the command, such as `lorabert train`.
+        description: what it does; lines that begin with spaces are examples, and stay lines.
+        with_config: read a configuration.
+    """
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+    class Help(DefaultHelpFormatter):
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            blocks = itertools.groupby(text.splitlines(), key=lambda line: line.startswith(" ") or not line)
+            return "\n".join(
+                "\n".join(lines) if as_it_is else super(Help, self)._fill_text(" ".join(lines), width, indent)
+                for as_it_is, lines in blocks
+            )
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True, docstring_parse_style=None)
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False, formatter_class=Help)
     if with_config:
         parser.add_argument("--config", action=ActionConfigFile, help="YAML file with the sections below; options win over it.")
         for section in dataclasses.fields(RunConfig):

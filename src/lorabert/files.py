@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +34,14 @@ _WORDS = {
 }
 
 
+_GO_ON = (
+    "Free some space or name another folder with --out; what was saved before is untouched, "
+    "and the same command with --resume goes on from it"
+)
+
+
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path, fix: str = _GO_ON) -> Iterator[None]:
     """Turn a full disk, a missing right or a read-only file system into an InputError that names the folder."""
     try:
         yield
@@ -47,8 +54,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise InputError(
             _CAUSES[number],
             got=f"{str(error).splitlines()[0][:120]} while writing below {folder}",
-            fix="Free some space or name another folder with --out; what was saved before is untouched, "
-            "and the same command with --resume goes on from it",
+            fix=fix,
         ) from error
 
 
@@ -68,6 +74,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, beside its place; moved there in the end, over what lies there, or removed when that fails."""
+    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,7 +12,7 @@ import tiny
 from lorabert.cli import main
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "comparing.md"))]
 # Appended to the commands that train, so that each takes seconds: options win over what stands before them.
 QUICK = ["--train.num_train_epochs", "1", "--data.limit", "24"]
 
@@ -38,7 +38,9 @@ def test_the_tree_of_the_readme_names_what_is_there():
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"], ids=lambda path: path.name
+    "document",
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text(encoding="utf-8")
@@ -77,6 +79,10 @@ def test_every_command_in_the_documents_runs(words, place, assets_cache, monkeyp
         if out:
             shutil.rmtree(out, ignore_errors=True)
         words = [*words, *QUICK]
+    elif words[0] == "compare":
+        words = [*words, *QUICK]
+    elif words[0] == "sweep":
+        words = [*words, *QUICK, "--trials", "1"]
     else:
         shutil.rmtree(place / "runs", ignore_errors=True)
         shutil.copytree(place / "finished", place / "runs" / "reviews")

@@ -119,9 +119,10 @@ def test_a_base_that_cannot_classify(attempt, place):
 
 
 def test_folders_that_are_no_adapters(attempt, place):
-    for target in ("base", "nowhere"):
+    for target in ("base", "runs/nowhere"):
         assert "is not an adapter" in attempt("evaluate", target)
         assert "is not an adapter" in attempt("predict", target, "a text")
+    assert "no folder 'nowhere', and no store" in attempt("predict", "nowhere", "a text")
 
 
 def test_an_adapter_of_another_base_is_refused_with_every_mismatch(place, monkeypatch, attempt):

@@ -64,4 +64,4 @@ def test_an_error_with_json_is_one_json_document_too(shell):
     done = shell("evaluate", "nowhere", "--json")
     assert done.code == 2
     assert json.loads(done.out)["exit"] == 2
-    assert "is not an adapter" in json.loads(done.out)["error"]
+    assert "no folder 'nowhere'" in json.loads(done.out)["error"]

@@ -35,14 +35,15 @@ def test_auto_takes_the_fast_engine_where_it_knows_the_way(here, workplace):
     assert (done.json["engine"], done.json["attention"]) == ("fast", "packed")
 
 
-def test_auto_falls_back_to_the_reference_and_says_why(here, workplace):
-    done = here("train", *workplace, "--lora.use_dora", "true", "--out", "dora", "--train.num_train_epochs", "1", "--json")
+def test_auto_falls_back_to_the_reference_and_says_why(here, workplace, base_folder):
+    unknown = [*workplace, "--model.name", base_folder("mpnet")]
+    done = here("train", *unknown, "--out", "mpnet", "--train.num_train_epochs", "1", "--json")
     assert done.code == 0, done.err
     assert done.json["engine"] == "reference"
-    assert "use_dora" in done.json["engine_reason"]
-    refused = here("train", *workplace, "--lora.use_dora", "true", "--train.engine", "fast", "--out", "refused")
+    assert "mpnet" in done.json["engine_reason"]
+    refused = here("train", *unknown, "--train.engine", "fast", "--out", "refused")
     assert refused.code == 2
-    assert "use_dora" in refused.err
+    assert "mpnet" in refused.err
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])

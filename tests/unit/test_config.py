@@ -308,3 +308,11 @@ def test_a_preset_is_found_by_its_name(name):
 def test_an_unknown_preset_is_refused_with_those_there_are():
     with pytest.raises(InputError, match=r"course.*quickstart"):
         config.preset_path("coarse")
+
+
+def test_help_fills_paragraphs_and_keeps_the_lines_of_examples(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = f"{'word ' * 20}\n\n  an example      what it does\n  another         what that does\n\nThe\nend."
+    shown = config.options_parser("lorabert x", text).format_help()
+    assert "\n\n  an example      what it does\n  another         what that does\n\nThe end.\n" in shown
+    assert max(map(len, shown.splitlines())) <= 60

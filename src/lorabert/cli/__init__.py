@@ -19,6 +19,12 @@ VERBS = {
     "train": "train one classifier from a configuration",
     "evaluate": "verify an adapter and measure it on its test split or on a file",
     "predict": "label texts with an adapter",
+    "compare": "methods x seeds x tasks, paired, with intervals and tests",
+    "sweep": "search for the options that suit a task, on its validation split only",
+    "report": "one self-contained HTML page on a run or a comparison",
+    "store": "keep adapters under names and versions: add, list, show, verify, resolve, remove",
+    "export": "make one plain model of an adapter, Transformers or ONNX, and check that it gives the same answers",
+    "serve": "one server for many classifiers, with a page to try them",
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",
 }
@@ -60,7 +66,7 @@ def _run(verb: str, argv: list[str]) -> int:
         with _first_alone_prints():
             import_module(f"lorabert.cli.verbs.{verb}").main(argv)
     except InputError as error:
-        return _failed(str(error), 2, argv)
+        return _failed(str(error), 2, argv, getattr(error, "problems", None))
     except KeyboardInterrupt as interruption:
         return _failed(str(interruption) or "Interrupted.", _INTERRUPTED, argv)
     except SystemExit as end:  # the parser's way to end after --help
@@ -83,7 +89,7 @@ def _first_alone_prints() -> Iterator[None]:
         yield
 
 
-def _failed(message: str, code: int, argv: list[str], *, lines: str = "") -> int:
+def _failed(message: str, code: int, argv: list[str], problems: list[str] | None = None, *, lines: str = "") -> int:
     if processes.count() > 1:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from the launcher, when another process has ended before this one
         if processes.said_already():
@@ -91,7 +97,7 @@ def _failed(message: str, code: int, argv: list[str], *, lines: str = "") -> int
     print(lines, end="", file=sys.stderr)
     print(f"lorabert: {message}", file=sys.stderr)
     if "--json" in argv:
-        print(json.dumps({"error": message, "exit": code}))
+        print(json.dumps({"error": message, "exit": code, **({"problems": problems} if problems else {})}))
     return code
 
 

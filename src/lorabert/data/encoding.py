@@ -91,7 +91,8 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     ids: list[list[int]] = []
     segments: list[list[int]] = []
     truncated = 0
-    bar = tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", disable=quiet or len(split) < _BATCH)
+    hidden: dict[str, Any] = {"disable": True} if quiet or len(split) < _BATCH else {}  # otherwise TQDM_DISABLE decides
+    bar = tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", **hidden)
     with bar:
         for start in range(0, len(split), _BATCH):
             texts = split.texts[start : start + _BATCH]

@@ -104,6 +104,22 @@ def load(data: DataConfig) -> Splits:
     return _splits(origin, raw, data)
 
 
+def recorded(data: DataConfig, fingerprint: str) -> Splits:
+    """Load what a configuration names, if it still is what it was when the fingerprint was taken.
+
+    Raises:
+        InputError: it cannot be had, or has changed.
+    """
+    splits = load(data)
+    if splits.fingerprint() != fingerprint:
+        raise InputError(
+            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
+            got="another fingerprint of texts and labels",
+            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
+        )
+    return splits
+
+
 def labelled(path: Path, data: DataConfig, names: list[str]) -> Split:
     """Read a file of new examples for labels that are already known, in their order.
 
@@ -204,9 +220,10 @@ def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tupl
     if "train" not in raw:
         raise InputError(f"{origin} has no train split", got=f"the splits {', '.join(raw)}")
     named = {name: table for name, table in raw.items() if name in SPLITS}
-    if "validation" not in named and (other := next((name for name in raw if name.startswith("validation")), None)):
-        named["validation"] = raw[other]
-        notes.append(f"validation is the split '{other}'")
+    for split in ("validation", "test"):  # of MNLI there are two each, matched and mismatched
+        if split not in named and (other := next((name for name in raw if name.startswith(split)), None)):
+            named[split] = raw[other]
+            notes.append(f"{split} is the split '{other}'")
     label = find(named["train"], data).label
     unlabelled = [name for name, table in named.items() if name != "train" and not data.train and _unlabelled(table, label)]
     for name in unlabelled:

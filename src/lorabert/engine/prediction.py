@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lorabert.config import Device
 from lorabert.data.batching import by_length, padded_batch
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
@@ -99,7 +100,8 @@ def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch
 
 
 def _bar(split: EncodedSplit, desc: str) -> Any:
-    return tqdm(total=len(split), desc=desc, unit="text", disable=len(split) < 500)
+    hidden: dict[str, Any] = {"disable": True} if len(split) < 500 else {}  # otherwise TQDM_DISABLE decides
+    return tqdm(total=len(split), desc=desc, unit="text", **hidden)
 
 
 class Classifier:
@@ -110,7 +112,10 @@ class Classifier:
         tokenizer: the base's tokenizer.
         label_names: the classes in order.
         max_length: longest text in tokens.
+        device: where it can compute; auto is wherever PyTorch can.
     """
+
+    device: Device = "auto"
 
     def __init__(self, model: Any, tokenizer: Any, label_names: Sequence[str], max_length: int) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -123,8 +128,15 @@ class Classifier:
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> np.ndarray:
         """Logits of each text, (n, C) float32, on the CPU in fp32."""
         split = self.encode(Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64)))
-        if self._forward is None:
-            return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
+        return self.logits_of(split, batch_size=batch_size)
+
+    def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
+        """Logits of tokenised texts, (n, C) float32, in the split's order."""
+        exact = placement.device == "cpu" and placement.precision == "fp32"
+        if not exact or self._forward is None:
+            return predict_padded(
+                self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size, placement=placement
+            )
         return _packed(self._forward, self.model, split, batch_size, "Predicting")
 
     @cached_property
@@ -132,10 +144,12 @@ class Classifier:
         """Made once: joining and merging weights takes longer than a text."""
         return packed_forward(self.model)
 
-    def plain_logits(self, text: str) -> np.ndarray:
-        """Logits of one text by the model's own forward, (1, C) float32: what plain PEFT gives, bit for bit on one machine."""
-        split = self.encode(Split([text], None, np.zeros(1, np.int64)))
-        return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=1)
+    def plain_logits(self, split: EncodedSplit, *, batch_size: int) -> np.ndarray:
+        """Logits of tokenised texts by the model's own forward, (n, C) float32, on the CPU in fp32.
+
+        They are what plain PEFT or Transformers gives, bit for bit on one machine.
+        """
+        return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
         """The label of each text, with the probability of every label."""

@@ -227,10 +227,10 @@ class _Reporting(TrainerCallback):
         if "loss" in logs:
             event |= {"event": "train", "loss": float(logs["loss"]), "learning_rate": logs["learning_rate"]}
             self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
-            self.bar.write(f"step {state.global_step}: loss {float(logs['loss']):.4f}", file=self.bar.fp)
+            self._write(f"step {state.global_step}: loss {float(logs['loss']):.4f}")
         elif "eval_loss" in logs:
             event |= {"event": "validation", "loss": float(logs["eval_loss"])}
-            self.bar.write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}", file=self.bar.fp)
+            self._write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}")
         else:
             return
         self.log(event)
@@ -241,3 +241,7 @@ class _Reporting(TrainerCallback):
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+    def _write(self, line: str) -> None:
+        if not self.bar.disable:  # by TQDM_DISABLE
+            self.bar.write(line, file=self.bar.fp)

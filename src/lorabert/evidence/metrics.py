@@ -2,17 +2,29 @@
 
 Every metric is a function of confusion matrices `(..., C, C)`, not of labels: a matrix holds all that these metrics
 depend on, and whatever stands in front of its last two axes is a batch, so thousands of bootstrap resamples cost
-milliseconds instead of one pass over the examples each.
+milliseconds instead of one pass over the examples each. In truth three counts a class are enough, `ClassCounts`, and
+every metric takes those as well: with 150 classes they are fifty times smaller than the matrix.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Confusion = NDArray[np.integer]
-Metric = Callable[[Confusion], NDArray[np.float64]]
+
+
+class ClassCounts(NamedTuple):
+    """Examples by class, each of shape (..., C): found, of that class, and predicted as that class."""
+
+    hits: NDArray
+    support: NDArray
+    predicted: NDArray
+
+
+Metric = Callable[[Confusion | ClassCounts], NDArray[np.float64]]
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_labels: int) -> NDArray[np.int64]:
@@ -39,36 +51,45 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_labels: int)
     return np.bincount(cells, minlength=num_labels**2).reshape(num_labels, num_labels)
 
 
-def accuracy(confusion: Confusion) -> NDArray[np.float64]:
+def class_counts(confusion: Confusion | ClassCounts) -> ClassCounts:
+    """Diagonal, row sums and column sums of matrices (..., C, C); class counts stay what they are."""
+    if isinstance(confusion, ClassCounts):
+        return confusion
+    return ClassCounts(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2))
+
+
+def accuracy(confusion: Confusion | ClassCounts) -> NDArray[np.float64]:
     """Share of examples on the diagonal: `trace / n`, 0 where n is 0.
 
     Args:
-        confusion: counts of shape (..., C, C).
+        confusion: counts of shape (..., C, C), or their class counts.
 
     Returns:
         Values in [0, 1] of shape (...).
     """
-    return _ratio(_diagonal(confusion).sum(-1), confusion.sum((-2, -1)))
+    hits, support, _ = class_counts(confusion)
+    return _ratio(hits.sum(-1), support.sum(-1))
 
 
-def f1_macro(confusion: Confusion) -> NDArray[np.float64]:
+def f1_macro(confusion: Confusion | ClassCounts) -> NDArray[np.float64]:
     """Unweighted mean over classes of `F1 = 2 tp / (support + predicted)`.
 
     The mean runs over the classes that occur among the labels or the predictions, as scikit-learn's
     `f1_score(average="macro", zero_division=0)` does (van Rijsbergen 1979, chapter 7).
 
     Args:
-        confusion: counts of shape (..., C, C).
+        confusion: counts of shape (..., C, C), or their class counts.
 
     Returns:
         Values in [0, 1] of shape (...).
     """
-    occurrences = confusion.sum(-1) + confusion.sum(-2)
-    f1 = _ratio(2 * _diagonal(confusion), occurrences)
+    hits, support, predicted = class_counts(confusion)
+    occurrences = support + predicted
+    f1 = _ratio(2 * hits, occurrences)
     return _ratio(f1.sum(-1), (occurrences > 0).sum(-1))
 
 
-def mcc(confusion: Confusion) -> NDArray[np.float64]:
+def mcc(confusion: Confusion | ClassCounts) -> NDArray[np.float64]:
     """Matthews correlation coefficient for any number of classes, 0 where it is undefined.
 
     With s examples, c of them right, t_k of class k and p_k predicted as k:
@@ -76,15 +97,15 @@ def mcc(confusion: Confusion) -> NDArray[np.float64]:
     all predictions are of one class.
 
     Args:
-        confusion: counts of shape (..., C, C).
+        confusion: counts of shape (..., C, C), or their class counts.
 
     Returns:
         Values in [-1, 1] of shape (...).
     """
-    counts = confusion.astype(np.float64)  # squared counts multiply to more than an int64 holds
-    true, predicted = counts.sum(-1), counts.sum(-2)
+    counts = class_counts(confusion)
+    hits, true, predicted = (values.astype(np.float64) for values in counts)  # products exceed what an int64 holds
     total = true.sum(-1)
-    covariance = _diagonal(counts).sum(-1) * total - (true * predicted).sum(-1)
+    covariance = hits.sum(-1) * total - (true * predicted).sum(-1)
     variances = (total**2 - (true**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
     return _ratio(covariance, np.sqrt(variances))
 
@@ -130,15 +151,10 @@ def per_class(confusion: Confusion, label_names: Sequence[str]) -> list[ClassSco
     Raises:
         ValueError: there are not as many names as classes.
     """
-    support, predicted = confusion.sum(-1), confusion.sum(-2)
-    hits = _diagonal(confusion)
+    hits, support, predicted = class_counts(confusion)
     precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, support + predicted)
     columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.tolist())
     return [ClassScore(*row) for row in zip(label_names, *columns, strict=True)]
-
-
-def _diagonal(confusion: NDArray) -> NDArray:
-    return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
 def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:

@@ -203,12 +203,12 @@ def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
             got=f"{len(tokenizer)} tokens",
             expected=f"at most the {model.config.vocab_size} that the base has embeddings for",
         )
-    longest = _longest_input(model.config)
+    longest = longest_input(model.config)
     if longest is not None and max_length > longest:
         raise InputError("model.max_length is more than the base can read", got=str(max_length), expected=f"at most {longest}")
 
 
-def _longest_input(settings: Any) -> int | None:
+def longest_input(settings: Any) -> int | None:
     """Positions that can hold tokens, None without a limit; the RoBERTa family counts them from pad_token_id + 1."""
     positions = getattr(settings, "max_position_embeddings", None)
     if not positions or positions < 0:

@@ -28,12 +28,13 @@ class Parts:
 
     Attributes:
         base: the encoder.
-        layers: the list of layers in it.
+        layers: the list of layers in it, or of groups of layers that are used again and again.
         head: the head's linear layers in order.
         query, key, value, attention_dropout: of the self-attention.
         mixed, mixed_dropout, mixed_norm: what follows the attention.
         widened, activation, narrowed, narrowed_dropout, narrowed_norm: the feed-forward part.
         projected: a linear layer between embeddings and layers.
+        inner: the list of layers in a group; None where each layer is used once.
         position_past_padding: positions count from pad_token_id + 1, over tokens that are not padding.
     """
 
@@ -50,9 +51,10 @@ class Parts:
     widened: str = "intermediate.dense"
     activation: str = "intermediate.intermediate_act_fn"
     narrowed: str = "output.dense"
-    narrowed_dropout: str = "output.dropout"
+    narrowed_dropout: str | None = "output.dropout"
     narrowed_norm: str = "output.LayerNorm"
     projected: str | None = None
+    inner: str | None = None
     position_past_padding: bool = False
 
 
@@ -107,6 +109,25 @@ _DISTILBERT_PARTS = Parts(
     narrowed_dropout="ffn.dropout",
     narrowed_norm="output_layer_norm",
 )
+_ALBERT_PARTS = Parts(
+    "albert",
+    "encoder.albert_layer_groups",
+    (HeadStep("albert.pooler", activation="tanh"), HeadStep("classifier", dropout="dropout")),
+    query="attention.query",
+    key="attention.key",
+    value="attention.value",
+    attention_dropout="attention.attention_dropout",
+    mixed="attention.dense",
+    mixed_dropout="attention.output_dropout",
+    mixed_norm="attention.LayerNorm",
+    widened="ffn",
+    activation="activation",
+    narrowed="ffn_output",
+    narrowed_dropout=None,
+    narrowed_norm="full_layer_layer_norm",
+    projected="encoder.embedding_hidden_mapping_in",
+    inner="albert_layers",
+)
 
 FAMILIES = {
     "bert": Family(_BERT.query_value, _BERT.head, _BERT_PARTS),
@@ -118,7 +139,7 @@ FAMILIES = {
         _BERT.head,
         Parts("electra", "encoder.layer", _dense_head("gelu"), projected="embeddings_project"),
     ),
-    "albert": _BERT,
+    "albert": Family(_BERT.query_value, _BERT.head, _ALBERT_PARTS),
     "distilbert": Family(("q_lin", "v_lin"), ("pre_classifier", "classifier"), _DISTILBERT_PARTS),
     "deberta-v2": Family(("query_proj", "value_proj"), ("pooler", "classifier")),
     "mpnet": Family(("attn.q", "attn.v"), ("classifier",)),

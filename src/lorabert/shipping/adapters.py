@@ -8,36 +8,21 @@ The manifest holds the hash of every file, the base's identity, the labels, and 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lorabert.config import ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
-from lorabert.files import disk_errors, sha256_of, write_atomically
+from lorabert.files import disk_errors, whole_folder, write_atomically
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
+from lorabert.shipping import fingerprints
+from lorabert.shipping.manifests import ADAPTER, MANIFEST, RESTORE, SCHEMA_VERSION, differences, file_entries, manifest_of, sealed
 
-SCHEMA_VERSION = 1
-MANIFEST = "lorabert.json"
 WEIGHTS = "adapter_model.safetensors"
-FINGERPRINT_TEXTS = (
-    "ok",
-    "A small movie with a big impact.",
-    "The company said its board approved a two-for-one stock split, 3.5 mln shares; trading resumes on Monday.",
-    "Déjà vu? Naïve – “très bien”, 100 %: ça marche!",
-    "word " * 200,
-)
-# Bit-identical on one machine; another processor, thread count or build of the matrix library rounds differently.
-# Relative to the largest logit, so that it means the same for a hesitant classifier as for a sure one.
-FINGERPRINT_TOLERANCE = 1e-3
 
 
 def save(
@@ -59,20 +44,13 @@ def save(
     Raises:
         InputError: the folder cannot be written, or training diverged.
     """
-    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
-    with disk_errors(folder):
-        try:
-            beside.mkdir(parents=True)
-            _write_weights(beside, classifier, base)
-            for file in bases.tokenizer_files(base.folder):
-                shutil.copyfile(file, beside / file.name)
-            (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
-            manifest = _manifest(beside, classifier, base, loaded, facts)
-            write_atomically(beside / MANIFEST, _serialised(manifest))
-            shutil.rmtree(folder, ignore_errors=True)
-            beside.replace(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+    with disk_errors(folder), whole_folder(folder) as beside:
+        _write_weights(beside, classifier, base)
+        for file in bases.tokenizer_files(base.folder):
+            shutil.copyfile(file, beside / file.name)
+        (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
+        manifest = _manifest(beside, classifier, base, loaded, facts)
+        write_atomically(beside / MANIFEST, sealed(manifest))
     return manifest
 
 
@@ -85,15 +63,9 @@ def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
 
 
 def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any]) -> dict[str, Any]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    logits = _fingerprint(classifier, FINGERPRINT_TEXTS)
-    if not np.isfinite(logits).all():
-        raise InputError(
-            "Training diverged: the classifier's answers are not finite numbers",
-            fix="Lower --train.learning_rate, or keep --train.max_grad_norm at 1",
-        )
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": ADAPTER,
         "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
                  "model_type": classifier.model.config.model_type},
         "labels": classifier.label_names,
@@ -102,8 +74,8 @@ def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBa
         "new_tensors": _where_saved(folder, loaded.new_tensors),
         **facts,
         "versions": package_versions(),
-        "files": {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in files},
-        "fingerprint": {"texts": list(FINGERPRINT_TEXTS), "logits": logits.tolist()},
+        "files": file_entries(folder),
+        "fingerprint": fingerprints.taken(classifier),
     }  # fmt: skip
 
 
@@ -124,46 +96,6 @@ def _where_saved(folder: Path, new_tensors: list[str]) -> dict[str, dict[str, st
     return {name: {"file": WEIGHTS, "key": key} for name, key in places.items()}
 
 
-def _serialised(manifest: dict[str, Any]) -> bytes:
-    """The manifest's bytes, ending with the hash of what stands before it."""
-    content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    content["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _fingerprint(classifier: Classifier, texts: tuple[str, ...] | list[str]) -> np.ndarray:
-    """Logits of fixed texts, each alone so that no batch shape plays a part, (texts, C) float32."""
-    return np.concatenate([classifier.plain_logits(text) for text in texts])
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of an adapter folder, its own hash checked.
-
-    Raises:
-        InputError: the folder is no adapter.
-        MismatchError: the manifest was changed.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(f"{folder} is not an adapter", got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
-                         expected="the adapter/ folder that `lorabert train` leaves")  # fmt: skip
-    content = path.read_bytes()
-    try:
-        manifest = json.loads(content)
-        whole = isinstance(manifest, dict) and _serialised(manifest) == content
-    except ValueError:
-        whole = False
-    if not whole:
-        raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} was changed after it was written"], fix=_RESTORE)
-    if manifest["schema_version"] > SCHEMA_VERSION:
-        raise InputError(f"The adapter {folder} was written by a newer lorabert", fix="Update this one")
-    return manifest
-
-
-_RESTORE = "Take the folder from its source again, or train it anew"
-
-
 def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], Base]:
     """Check the manifest, every file's size and hash, and the base; nothing is loaded.
 
@@ -179,16 +111,14 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
         MismatchError: anything differs; every mismatch is named.
     """
     manifest = manifest_of(folder)
-    problems = [problem for name, entry in manifest["files"].items() if (problem := _file_problem(folder / name, entry))]
-    unlisted = [path.name for path in bases.tokenizer_files(folder) if path.name not in manifest["files"]]
-    problems += [f"{name} was added after the adapter was written, and would change the tokenizer" for name in unlisted]
+    problems = differences(folder, manifest)
     recorded = manifest["base"]
     revision = None if base_name else recorded["revision"]
     try:
         base = bases.find(ModelConfig(name=base_name or recorded["name"], revision=revision))
     except InputError as error:
         if problems:
-            raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=_RESTORE) from None
+            raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=RESTORE) from None
         raise
     if base.sha256 != recorded["sha256"]:
         problems.append(
@@ -196,16 +126,8 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
             f"and the base '{base.name}' has weights {base.sha256[:12]}…"
         )
     if problems:
-        raise MismatchError(f"The adapter {folder}", problems, fix=_RESTORE)
+        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
     return manifest, base
-
-
-def _file_problem(path: Path, entry: dict[str, Any]) -> str | None:
-    if not path.is_file():
-        return f"{path.name} is missing"
-    if (size := path.stat().st_size) != entry["bytes"]:
-        return f"{path.name} has {size} bytes instead of {entry['bytes']}"
-    return None if sha256_of(path) == entry["sha256"] else f"{path.name} was changed: its sha256 differs"
 
 
 def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[str, Any]]:
@@ -229,14 +151,8 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
     except (RuntimeError, ValueError, KeyError) as error:
         raise MismatchError(f"The adapter {folder}", [f"PEFT cannot put it on the base: {str(error).splitlines()[0]}"]) from None
     classifier = Classifier(model, tokenizer, manifest["labels"], manifest["max_length"])
-    recorded = np.array(manifest["fingerprint"]["logits"], dtype=np.float32)
-    found = _fingerprint(classifier, manifest["fingerprint"]["texts"])
-    problems = []
-    if recorded.shape != found.shape:
-        problems.append(f"it gives {found.shape[1]} logits a text, and {recorded.shape[1]} were recorded")
-    elif np.abs(found - recorded).max() > FINGERPRINT_TOLERANCE * np.abs(recorded).max():
-        problems.append(f"its logits differ from the recorded ones by up to {np.abs(found - recorded).max():.3g}")
+    difference, problems = fingerprints.compared(classifier, manifest["fingerprint"])
     if problems:
-        raise MismatchError(f"The adapter {folder}", problems, fix=_RESTORE)
-    manifest["fingerprint"]["largest_difference"] = float(np.abs(found - recorded).max())
+        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
+    manifest["fingerprint"]["largest_difference"] = difference
     return classifier, manifest

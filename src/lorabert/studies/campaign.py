@@ -12,7 +12,7 @@ from lorabert.engine.multilora import SHARES_BASE
 from lorabert.errors import InputError, Unsupported
 from lorabert.runs import Fit
 from lorabert.studies import experiment
-from lorabert.studies.experiment import Begun
+from lorabert.studies.experiment import Begun, Stopped
 
 Say = Callable[[str], None]
 _ENGINE_REASON = "it knows this architecture and method"
@@ -25,10 +25,13 @@ class Job:
     Attributes:
         settings: the resolved configuration.
         out: the run folder itself.
+        watch: called with each event of the run's training; it may raise `experiment.Stopped`, which ends this run alone,
+            with the status `stopped`.
     """
 
     settings: RunConfig
     out: Path
+    watch: experiment.Watch | None = None
 
 
 def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print) -> list[dict[str, Any]]:
@@ -44,14 +47,14 @@ def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print)
         say: called with each line for people.
     """
     outcomes: dict[Path, dict[str, Any]] = {}
-    for group in _groups(jobs):
+    for group in groups(jobs):
         if len(group) > 1 and concurrent != 1:
             outcomes |= _Together(group, concurrent, say).run()
         outcomes |= {job.out: _alone(job, say) for job in group if job.out not in outcomes}
     return [outcomes[job.out] for job in jobs]
 
 
-def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs that can train together, by what they must have in common; the others alone."""
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
@@ -59,20 +62,22 @@ def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
         own_alone = lora.bias == "none" and not lora.modules_to_save and lora.init_lora_weights in SHARES_BASE
         small = train.method in ("lora", "head") and own_alone
         shared = (model.name, model.revision, train.device, train.precision)
-        groups.setdefault(shared if small and train.engine != "reference" else number, []).append(job)
+        # MLflow has one run open at a time.
+        alone = train.engine == "reference" or train.report_to == "mlflow"
+        groups.setdefault(shared if small and not alone else number, []).append(job)
     return list(groups.values())
 
 
 def _alone(job: Job, say: Say) -> dict[str, Any]:
     try:
-        return experiment.train(job.settings, out=job.out, resume=True, say=say)
+        return experiment.train(job.settings, out=job.out, resume=True, say=say, watch=job.watch)
     except InputError as error:
         return _failed(job, error, say)
 
 
 def _failed(job: Job, error: Exception, say: Say) -> dict[str, Any]:
     say(f"{job.out} failed: {error}")
-    return {"run": str(job.out), "status": "failed", "error": str(error)}
+    return {"run": str(job.out), "status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
 
 
 class _Together:
@@ -110,7 +115,7 @@ class _Together:
 
         for out, job in self.jobs.items():
             try:
-                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen)
+                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen, watch=job.watch)
             except Unsupported:
                 raise
             except InputError as error:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lorabert.evidence import statistics
 from lorabert.evidence.metrics import METRICS, confusion_matrix
-from lorabert.evidence.statistics import bootstrap_interval, wilson_interval
+from lorabert.evidence.statistics import bootstrap_interval, intervals, paired_test, wilson_interval
 
 RESAMPLES = 20_000
 TOLERANCE = 0.03  # of the interval's width: 2.5 standard errors of the difference of two bootstraps of that size
@@ -17,7 +16,7 @@ TOLERANCE = 0.03  # of the interval's width: 2.5 standard errors of the differen
 def test_wilson(successes, n, level):
     expected = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
     estimate = wilson_interval(successes, n, level)
-    assert (estimate.low, estimate.high) == (expected.low, expected.high)
+    np.testing.assert_allclose([estimate.low, estimate.high], [expected.low, expected.high], rtol=0, atol=1e-14)
 
 
 def skewed_examples(n=90, seed=0):
@@ -50,7 +49,7 @@ def ours(labels, predictions, metric):
 def test_bootstrap(name, method, monkeypatch):
     labels, predictions = skewed_examples()
     if method == "percentile":
-        monkeypatch.setattr(statistics, "_bca_tails", lambda tails, *_: tails)
+        monkeypatch.setattr(intervals, "bca_tails", lambda tails, *_: tails)
     low, high = expected = by_scipy(labels, predictions, METRICS[name], method)
     np.testing.assert_allclose(ours(labels, predictions, METRICS[name]), expected, atol=TOLERANCE * (high - low))
 
@@ -69,7 +68,14 @@ def test_jackknife_by_cell_equals_jackknife_by_example():
     labels, predictions = skewed_examples(n=25)
     confusion, metric = confusion_matrix(labels, predictions, 3), METRICS["f1_macro"]
     cells = np.flatnonzero(confusion)
-    by_cell = np.repeat(statistics._score_without_each(confusion, cells, metric), confusion.ravel()[cells])
+    by_cell = np.repeat(intervals._score_without_each(confusion, cells, metric), confusion.ravel()[cells])
     keep = ~np.eye(25, dtype=bool)
     by_example = [float(metric(confusion_matrix(labels[row], predictions[row], 3))) for row in keep]
     np.testing.assert_allclose(np.sort(by_cell), np.sort(by_example), atol=1e-12)
+
+
+@pytest.mark.parametrize("differences", [[0.3, 0.1, -0.2, 0.5], [1, 1, 0, -1, 2, 2], [0.01] * 10, [0.0, 0.0, 0.0]])
+def test_paired_test(differences):
+    expected = stats.permutation_test((np.array(differences),), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert paired_test(differences).p == pytest.approx(expected.pvalue, abs=1e-12)
+    assert paired_test(differences).statistic == pytest.approx(expected.statistic, abs=1e-12)

@@ -212,6 +212,17 @@ def test_a_hidden_test_split_is_replaced_by_the_published_validation_split(monke
     assert any("published validation" in note for note in splits.notes)
 
 
+def test_of_matched_and_mismatched_splits_the_matched_one_is_reported_on(monkeypatch):
+    """MNLI: its test splits hide their labels, so the matched validation split is what papers report on."""
+    parts = {"train": hub_table(60, 0)}
+    for number, name in enumerate(("validation_matched", "validation_mismatched", "test_matched", "test_mismatched")):
+        parts[name] = hub_table(20, number + 1, hidden=name.startswith("test"))
+    splits = published(monkeypatch, **parts)
+    assert splits.test.texts == parts["validation_matched"].columns["sentence"]
+    assert sorted(splits.train.texts + splits.validation.texts) == sorted(parts["train"].columns["sentence"])
+    assert any("published validation" in note for note in splits.notes)
+
+
 def test_published_splits_with_labels_are_taken_as_they_are(monkeypatch):
     parts = {
         "train": hub_table(60, 0),

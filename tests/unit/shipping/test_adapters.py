@@ -15,33 +15,14 @@ from packaging.version import Version
 from transformers import AutoModelForSequenceClassification
 
 import tiny
-from lorabert.config import METHODS, LoraConfig, ModelConfig
+from adapted import LABELS, saved, trained
+from lorabert.config import METHODS, ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
-from lorabert.models import bases, methods
-from lorabert.shipping import adapters
+from lorabert.models import bases
+from lorabert.shipping import adapters, manifests
 
-LABELS = ["zebra", "apple", "mango"]  # neither sorted nor reverse: an order to keep
 TEXTS = [*tiny.reviews(12, 3)[0], "", "映画"]
-
-
-def trained(folder: Path, method: str = "lora", labels: list[str] = LABELS, **lora: object):
-    """A classifier whose trainable weights have all moved, as a training would; its base and load report."""
-    torch.manual_seed(0)
-    base = bases.find(ModelConfig(name=str(folder)))
-    loaded = bases.load(base, labels)
-    model = methods.apply(loaded, method, LoraConfig(**lora)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    return Classifier(model, bases.load_tokenizer(base.folder), labels, 32), base, loaded
-
-
-def saved(folder: Path, made: tuple) -> Path:
-    classifier, base, loaded = made
-    adapters.save(folder, classifier, base, loaded, {"method": "lora", "seed": 0}, "# Card\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +274,7 @@ def test_a_manifest_that_is_no_json_is_refused(adapter, content):
 
 def test_a_manifest_of_a_newer_version_says_so(adapter):
     manifest = adapters.manifest_of(adapter) | {"schema_version": 99}
-    (adapter / "lorabert.json").write_bytes(adapters._serialised(manifest))
+    (adapter / "lorabert.json").write_bytes(manifests.sealed(manifest))
     with pytest.raises(InputError, match="newer lorabert"):
         adapters.load(adapter)
 

@@ -9,12 +9,18 @@ from lorabert.config import options_parser, parse
 
 
 def main(argv: list[str]) -> None:
-    """Verify an adapter and measure it."""
+    """Verify an adapter or an export and measure it."""
     parser = options_parser(
         "lorabert evaluate",
-        "Verify an adapter (files, base, answers) and measure it on a split of its own data, or on a file of labelled texts.",
+        "Verify an adapter or an export (files, base, answers) and measure it on a split of its own data, or on a file of "
+        "labelled texts.",
     )
-    parser.add_argument("target", nargs="?", default=None, help="Run or adapter folder; the newest finished run when left out.")
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default=None,
+        help="Run, adapter or export folder, or a name in the store, such as emotion@1; the newest finished run when left out.",
+    )
     parser.add_argument("--data", type=str, default=None, help="CSV, TSV, JSONL or Parquet file with the adapter's labels.")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test", help="Split of the recorded data.")
     parser.add_argument("--base", type=str, default=None, help=BASE)
@@ -33,7 +39,7 @@ def main(argv: list[str]) -> None:
         metrics_table(
             out,
             f"{document['data']}: {document['n']:,} examples, points [95% interval]",
-            {"adapter": document["metrics"]},
+            {document["kind"]: document["metrics"]},
         )
         per_class_table(out, document["per_class"])
         confusion_table(out, document["labels"], document["confusion"])

@@ -14,24 +14,24 @@ from lorabert.errors import InputError
 
 
 def main(argv: list[str]) -> None:
-    """Label texts with an adapter: one JSON line a text."""
+    """Label texts with an adapter or an export of one: one JSON line a text."""
     parser = options_parser(
         "lorabert predict",
         'Label texts, one JSON line each: lorabert predict ADAPTER "a text". Texts come as words, from a file, or from '
         "stdin, a line each, with -.",
     )
-    parser.add_argument("adapter", help="Adapter or run folder.")
+    parser.add_argument("adapter", help="Adapter, export or run folder, or a name in the store, such as emotion@1.")
     parser.add_argument("texts", nargs="*", default=[], help="Texts, or - to read them from stdin, a line each.")
     parser.add_argument("--file", type=str, default=None, help="CSV, TSV, JSONL or Parquet file to read the texts from.")
     parser.add_argument("--text", type=str, default=None, help="Column of --file that holds the text; found by its name.")
     parser.add_argument("--base", type=str, default=None, help=BASE)
     parser.add_argument("--json", action="store_true", help="One JSON document: the object of a single text, or a list.")
     arguments = parse(parser, argv)
-    from lorabert.shipping import adapters
+    from lorabert.shipping import loading
     from lorabert.studies import experiment
 
     with output(as_json=arguments.json) as out:
-        classifier, manifest = adapters.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
+        classifier, manifest = loading.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
         texts, pairs = _texts(arguments, manifest["data"]["columns"])
         answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(texts, pairs)]
         out.result(answers[0] if len(answers) == 1 else answers)

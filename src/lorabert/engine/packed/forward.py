@@ -15,7 +15,7 @@ from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed.attention import Rectangles, attend
 from lorabert.engine.packed.functions import add_norm, dropout
 from lorabert.engine.packed.projection import Projection
-from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, part, parts_of, rate
+from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, has, layers_of, part, parts_of, rate
 from lorabert.engine.packed.rows import Rows
 from lorabert.models.families import HeadStep, Parts
 
@@ -43,8 +43,10 @@ class PackedBase:
         self.dtype = dtype
         self.device = next(classifier.parameters()).device
         self.embeddings = _Embeddings(classifier, parts, dtype, merged)
-        names = [f"{parts.base}.{parts.layers}.{number}" for number in range(len(part(base, parts.layers)))]
-        self.layers = [_Layer(classifier, name, parts, dtype, merged, last=name == names[-1]) for name in names]
+        *names, last = layers_of(classifier, parts)
+        # A layer that is used several times is cast and joined once.
+        made = {name: _Layer(classifier, name, parts, dtype, merged, last=False) for name in dict.fromkeys(names)}
+        self.layers = [*(made[name] for name in names), _Layer(classifier, last, parts, dtype, merged, last=True)]
         self.heads = int(base.config.num_attention_heads)
         self.head = [_HeadLayer(classifier, step, merged) for step in parts.head]
 
@@ -108,7 +110,7 @@ class _Embeddings:
         self.norm, self.p, self.dtype = part(embeddings, "LayerNorm"), rate(embeddings, "dropout"), dtype
         self.padding: int | None = int(base.config.pad_token_id) if parts.position_past_padding else None
         self.projected = None
-        if parts.projected and hasattr(base, parts.projected):
+        if parts.projected and has(base, parts.projected):
             self.projected = Projection(classifier, [f"{parts.base}.{parts.projected}"], dtype, merged)
 
     def __call__(self, batch: PackedBatch, rows: Rows, device: torch.device) -> Tensor:

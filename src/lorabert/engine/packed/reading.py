@@ -58,6 +58,12 @@ def part(module: Any, path: str) -> Any:
     return module
 
 
+def has(module: Any, path: str) -> bool:
+    """Whether there is something at a dotted path."""
+    *words, last = path.split(".")
+    return hasattr(part(module, ".".join(words)) if words else module, last)
+
+
 def linear(module: Any, path: str) -> nn.Linear:
     """The linear layer at a dotted path, without the LoRA around it.
 
@@ -91,6 +97,16 @@ def parts_of(classifier: Any) -> Parts:
     if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
         raise Unsupported("The fast engine knows encoders only")
     return family.parts
+
+
+def layers_of(classifier: Any, parts: Parts) -> list[str]:
+    """The names of the layers in the order of their use; ALBERT uses one several times (Lan et al. 2020, section 3.1)."""
+    config, place = classifier.config, f"{parts.base}.{parts.layers}"
+    groups = len(part(classifier, place))
+    if parts.inner is None:
+        return [f"{place}.{number}" for number in range(groups)]
+    used = [int(number / (config.num_hidden_layers / groups)) for number in range(config.num_hidden_layers)]
+    return [f"{place}.{group}.{parts.inner}.{inner}" for group in used for inner in range(config.inner_group_num)]
 
 
 def adapter_in(model: Any) -> Adapter:

@@ -29,9 +29,10 @@ class Display:
 
     def begin(self, steps_left: int, taken: int) -> None:
         """A run begins, or goes on after `taken` steps."""
-        self.bar.total = (self.bar.total or 0) + steps_left + taken
-        self.bar.initial += taken
-        self.bar.update(taken)
+        if not self.bar.disable:  # by TQDM_DISABLE, which leaves a bar without most of its attributes
+            self.bar.total = (self.bar.total or 0) + steps_left + taken
+            self.bar.initial += taken
+            self.bar.update(taken)
 
     def computed(self, examples: int, runs: int) -> None:
         """A batch of so many examples, of so many runs, has been computed."""
@@ -56,4 +57,5 @@ class Display:
         self._write(name, f"epoch {epoch}: validation loss {loss:.4f}")
 
     def _write(self, name: str, line: str) -> None:
-        self.bar.write(line if self.one else f"{name}: {line}", file=self.bar.fp)
+        if not self.bar.disable:
+            self.bar.write(line if self.one else f"{name}: {line}", file=self.bar.fp)

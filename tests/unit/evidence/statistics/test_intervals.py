@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from lorabert.evidence import statistics
 from lorabert.evidence.metrics import METRICS, confusion_matrix, f1_macro, mcc
-from lorabert.evidence.statistics import Estimate, bootstrap_interval, estimates, wilson_interval
+from lorabert.evidence.statistics import Estimate, bootstrap_interval, estimates, intervals, wilson_interval
 
 CONFUSION = np.array([[30, 5, 2], [4, 40, 1], [3, 3, 12]])
 
@@ -42,7 +41,7 @@ def test_wilson_by_hand(successes, n):
 
 
 def test_no_examples_are_refused():
-    with pytest.raises(ValueError, match="n must be"):
+    with pytest.raises(ValueError, match="n > 0 examples"):
         wilson_interval(0, 0)
     with pytest.raises(ValueError, match="at least one example"):
         bootstrap(np.zeros((2, 2), dtype=np.int64))
@@ -89,7 +88,7 @@ def test_an_interval_is_widened_to_a_value_that_every_draw_misses():
 
 def test_chunks_do_not_change_the_answer(monkeypatch):
     whole = bootstrap(CONFUSION)
-    monkeypatch.setattr(statistics, "_CHUNK_ENTRIES", 9 * 7)
+    monkeypatch.setattr(intervals, "CHUNK_ENTRIES", 9 * 7)
     assert bootstrap(CONFUSION) == whole
 
 

@@ -1,27 +1,11 @@
-"""How sure a value is: an interval for every number that is printed."""
-
-from dataclasses import asdict, dataclass
+"""How sure the value of one run is: an interval over examples for every number that is printed."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lorabert.evidence.metrics import METRICS, Confusion, Metric, confusion_matrix
-
-_CHUNK_ENTRIES = 2**22  # matrix entries scored at once: 32 MiB, whatever the number of classes
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value measured on n examples and the interval that its true value lies in at the chosen level."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Return the JSON form: `{"value": .., "low": .., "high": .., "n": ..}`."""
-        return asdict(self)
+from lorabert.evidence.statistics.bootstrap import CHUNK_ENTRIES, bca_tails
+from lorabert.evidence.statistics.estimate import Estimate
 
 
 def estimates(
@@ -64,10 +48,19 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
     Raises:
         ValueError: n is 0, or successes is not in 0..n.
     """
-    from scipy.stats import binomtest
+    if not (n > 0 and 0 <= successes <= n):
+        raise ValueError(f"a proportion needs n > 0 examples and 0..n successes, got {successes} of {n}.")
+    return Estimate(successes / n, *wilson_bounds(successes / n, n, level), n)
 
-    interval = binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+
+def wilson_bounds(share: float, n: int, level: float) -> tuple[float, float]:
+    """Wilson's bounds around any `share` of n examples, also one that is no whole number of them."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
+    centre, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+    return (0.0 if share == 0 else float(low)), (1.0 if share == 1 else float(high))
 
 
 def bootstrap_interval(
@@ -111,7 +104,7 @@ def bootstrap_interval(
     draws = _score_draws(generator.multinomial(n, counts / n, size=resamples), cells, confusion.shape, metric)
     jackknife = _score_without_each(confusion, cells, metric)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(draws, _bca_tails(tails, value, draws, jackknife, counts))
+    low, high = np.quantile(draws, bca_tails(tails, value, draws, jackknife, counts))
     return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 
@@ -121,7 +114,7 @@ def _score_draws(
     """Metric of many matrices, each a row of `draws` (b, k) laid out on the k flat indices `cells`: shape (b,)."""
     size = shape[0] * shape[1]
     values = []
-    for chunk in np.array_split(draws, -(-len(draws) * size // _CHUNK_ENTRIES)):
+    for chunk in np.array_split(draws, -(-len(draws) * size // CHUNK_ENTRIES)):
         matrices = np.zeros((len(chunk), size), dtype=np.int64)
         matrices[:, cells] = chunk
         values.append(metric(matrices.reshape(-1, *shape)))
@@ -136,29 +129,3 @@ def _score_without_each(confusion: Confusion, cells: NDArray[np.int64], metric: 
         remaining.flat[cell] -= 1
         values[index] = metric(remaining)
     return values
-
-
-def _bca_tails(
-    tails: NDArray[np.float64],
-    value: float,
-    draws: NDArray[np.float64],
-    jackknife: NDArray[np.float64],
-    counts: NDArray[np.integer],
-) -> NDArray[np.float64]:
-    """Move `tails` by bias z0 and acceleration a: `Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`.
-
-    z0 is the normal quantile of the share of draws below the value, ties counted half. a is a sixth of the skewness of
-    the jackknife's influence values; leaving out any example of one cell gives the same matrix, so `jackknife` (k,) has
-    one value a cell, weighted by its count.
-    """
-    from scipy.special import ndtr, ndtri
-
-    below = ((draws < value).mean() + (draws <= value).mean()) / 2
-    influence = np.average(jackknife, weights=counts) - jackknife
-    spread = (counts * influence**2).sum()
-    if not 0 < below < 1 or spread == 0:
-        return tails
-    bias = ndtri(below)
-    acceleration = (counts * influence**3).sum() / (6 * spread**1.5)
-    shifted = bias + ndtri(tails)
-    return ndtr(bias + shifted / (1 - acceleration * shifted))

@@ -1,0 +1,138 @@
+"""From the words of the command line to a service: what is a store and what an adapter, which base, what is loaded first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lorabert.config import ModelConfig
+from lorabert.errors import InputError, MismatchError
+from lorabert.models import bases
+from lorabert.models.bases import Base
+from lorabert.shipping.manifests import MANIFEST, manifest_of
+from lorabert.shipping.serving.catalogue import Catalogue
+from lorabert.shipping.serving.loading import Loader
+from lorabert.shipping.serving.metrics import Metrics
+from lorabert.shipping.serving.registry import Registry
+from lorabert.shipping.serving.scheduler import Answer, Scheduler
+from lorabert.shipping.serving.service import Service
+from lorabert.shipping.serving.settings import MEBIBYTE, Settings
+from lorabert.shipping.store import Store
+
+
+@dataclass
+class Targets:
+    """What is to be served.
+
+    Attributes:
+        stores: every version in them is served.
+        folders: adapter folders by name.
+    """
+
+    stores: list[Store] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """The manifest of every adapter, by its name."""
+        found = {name: manifest_of(folder) for name, folder in self.folders.items()}
+        for store in self.stores:
+            found |= {entry.reference: manifest_of(store.folder(entry)) for entry in store.entries()}
+        return found
+
+
+def targets_of(words: Sequence[str]) -> Targets:
+    """Read STORE, ADAPTER, RUN and NAME=ADAPTER.
+
+    Raises:
+        InputError: a word is none of these, or two adapters have one name.
+    """
+    targets = Targets()
+    for word in words:
+        name, _, rest = word.partition("=")
+        named = bool(rest) and not Path(word).exists()
+        path = Path(rest if named else word)
+        if Store(path).exists():
+            targets.stores.append(Store(path))
+            continue
+        folder = path / "adapter" if (path / "adapter" / MANIFEST).is_file() else path
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{path} cannot be served", got="no store and no adapter" if path.is_dir() else "no such folder",
+                             expected="a store, an adapter or run folder, or NAME=FOLDER")  # fmt: skip
+        name = name if named else (path.resolve().parent if path.resolve().name == "adapter" else path.resolve()).name
+        if targets.folders.setdefault(name, folder) != folder:
+            raise InputError(f"Two adapters are called '{name}'", fix=f"Name them: lorabert serve first={folder} ...")
+    return targets
+
+
+def base_of(targets: Targets, base_name: str | None) -> Base:
+    """The one base that everything is served on.
+
+    Raises:
+        InputError: there is nothing to tell it by, or it cannot be found.
+        MismatchError: adapters belong to different bases.
+    """
+    recorded = {name: manifest["base"] for name, manifest in targets.manifests().items()}
+    if base_name:
+        base = bases.find(ModelConfig(name=base_name))
+    elif recorded:
+        first = next(iter(recorded.values()))
+        base = bases.find(ModelConfig(name=first["name"], revision=first["revision"]))
+    else:
+        raise InputError(
+            "There is nothing to serve yet", got="an empty store", fix="Add an adapter, or name the base with --base"
+        )
+    others = {name: other for name, other in recorded.items() if other["sha256"] != base.sha256}
+    # With the base named, a store may hold adapters of other bases: they are refused when asked for.
+    refused = [name for name in others if name in targets.folders or not base_name]
+    if refused:
+        listed = [
+            f"{name} belongs to '{others[name]['name']}' with weights {others[name]['sha256'][:12]}…" for name in refused[:10]
+        ]
+        raise MismatchError(f"Serving on the base '{base.name}' with weights {base.sha256[:12]}…", listed,
+                            fix="One server has one base: start another for them, or name the base with --base")  # fmt: skip
+    return base
+
+
+def engine_of(base: Base) -> tuple[Any, Callable[[Path], Any], Answer]:
+    """The base in memory: the classifier it was loaded into, the reader of adapters, and the forward.
+
+    Raises:
+        Unsupported: the engine does not know the architecture.
+    """
+    from lorabert.engine import multilora
+
+    model = bases.load(base, ["0", "1"]).model
+    shared = multilora.Shared(model)
+    return model, lambda folder: multilora.read(folder, shared), shared.logits
+
+
+def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
+    """A service that has the base in memory and its threads running."""
+    metrics = Metrics()
+    model, read, answer = engine_of(base)
+    catalogue = Catalogue(targets.stores, targets.folders)
+    registry = Registry(catalogue, Loader(base, model, read), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
+    return Service(settings, registry, Scheduler(answer, settings.batch_tokens, metrics), metrics)
+
+
+async def load_first(service: Service, targets: Targets) -> None:
+    """Load and check what was named, so that trouble shows at the start.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    registry = service.registry
+    for name in targets.folders:
+        await service.check_answers(await registry.read(registry.catalogue.find(name)))
+
+
+def started(words: Sequence[str], base_name: str | None, settings: Settings) -> tuple[Service, Base]:
+    """From words to a service that has loaded what was named."""
+    targets = targets_of(words)
+    base = base_of(targets, base_name)
+    service = service_of(targets, base, settings)
+    asyncio.run(load_first(service, targets))
+    return service, base

@@ -1,0 +1,162 @@
+"""A comparison's folder: what it was planned as, and where everything lies.
+
+STUDY/
+    study.json            the plan, and the fingerprint of each task's data
+    tuning/TASK/SYSTEM/rate-R/    run folders of the learning rates that were tried
+    runs/TASK/SYSTEM/seed-S/      run folders of the comparison
+    baselines/TASK.json   what the task's test split can be predicted with for next to nothing
+    log.txt               what the runs said
+    comparison.json       what came of it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorabert.errors import InputError
+from lorabert.files import disk_errors, write_atomically
+from lorabert.runs import RUNS
+from lorabert.studies.comparison.plan import Plan, System, Task, slug
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """The folder of one comparison."""
+
+    path: Path
+
+    @property
+    def comparison(self) -> Path:
+        """Where the result lies."""
+        return self.path / "comparison.json"
+
+    @property
+    def log(self) -> Path:
+        """Where the runs' own lines lie."""
+        return self.path / "log.txt"
+
+    def run_folder(self, task: Task, system: System, seed: int) -> Path:
+        """The run folder of one seed of a system on a task."""
+        return self.path / "runs" / slug(task.name) / slug(system.name) / f"seed-{seed}"
+
+    def trial_folder(self, task: Task, system: System, rate: float) -> Path:
+        """The run folder of one learning rate that was tried."""
+        return self.path / "tuning" / slug(task.name) / slug(system.name) / f"rate-{rate:g}"
+
+    def baselines(self, task: Task) -> Path:
+        """Where the cheap baselines of a task lie."""
+        return self.path / "baselines" / f"{slug(task.name)}.json"
+
+    def save(self, path: Path, document: dict[str, Any]) -> None:
+        """Write a JSON document that is whole or absent."""
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        with disk_errors(self.path):
+            write_atomically(path, (text + "\n").encode())
+
+
+def default_path(plan: Plan) -> Path:
+    """The folder of a plan that names none: the same for a plan that only grows."""
+    shared = {"settings": plan.settings.to_dict(), "rate": plan.rate, "tuned": bool(plan.rates)}
+    return RUNS / f"compare-{hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
+    """Start a study in a new folder, go on with the one that lies there, or let it grow.
+
+    A plan may add systems, tasks and seeds to the one before it, and may change what is only said of the runs (`against`,
+    `margin`, a task's metric). Anything else would mix runs that do not belong together, or leave out some that were made.
+
+    Args:
+        path: the folder.
+        plan: what is asked now.
+        fingerprints: of each task's data, by the task's name.
+
+    Raises:
+        InputError: the folder holds something else, or a study that this plan does not continue; every difference is named.
+    """
+    from filelock import FileLock
+
+    study, file = Study(path), path / "study.json"
+    # What another command is writing at this moment is hidden, and no reason to refuse the folder.
+    if not file.exists() and path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
+        raise InputError(f"{path} already holds something that is no comparison", fix="Name another --out")
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with FileLock(path / ".study.lock"):  # of two commands that begin at once, the second finds the first one's plan
+            if file.exists():
+                _refuse_another(path, read(file), document)
+            study.save(file, document)
+    return study
+
+
+def _refuse_another(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    problems = _differences(before["plan"], now["plan"]) + _changed_data(before["data"], now["data"])
+    if problems:
+        raise InputError(
+            f"{path} holds another comparison",
+            got="; ".join(problems),
+            expected="the same plan, or one that only adds methods, tasks or seeds",
+            fix="Give the same options as before, or name another --out",
+        )
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A JSON document of a study.
+
+    Raises:
+        InputError: it cannot be read, or is of a later version.
+    """
+    try:
+        document = json.loads(file.read_bytes())
+        version = document["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} cannot be read", got=f"{type(error).__name__}: {error}") from None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{file} is of another version", got=f"schema_version {version}", expected=str(SCHEMA_VERSION))
+    return document
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    problems = [
+        f"{section}.{key} was {before['settings'].get(section, {}).get(key)} and is {value}"
+        for section, knobs in now["settings"].items()
+        for key, value in knobs.items()
+        if before["settings"].get(section, {}).get(key) != value
+    ]
+    if before["learning_rate"] != now["learning_rate"]:
+        problems.append(
+            f"the learning rate was {before['learning_rate'] or 'the default'} and is {now['learning_rate'] or 'the default'}"
+        )
+    for kind in ("systems", "tasks"):
+        known = {item["name"]: item["overrides"] for item in now[kind]}
+        for item in before[kind]:
+            if item["name"] not in known:
+                problems.append(f"{kind[:-1]} '{item['name']}' is missing")
+            elif known[item["name"]] != item["overrides"]:
+                problems.append(f"{kind[:-1]} '{item['name']}' had {item['overrides']} and has {known[item['name']]}")
+    missing = sorted(set(before["seeds"]) - set(now["seeds"]))
+    problems += [f"seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} missing"] if missing else []
+    return problems + _tuned_otherwise(before["tuning"], now["tuning"])
+
+
+def _tuned_otherwise(before: dict[str, Any] | None, now: dict[str, Any] | None) -> list[str]:
+    if bool(before) != bool(now):
+        return ["learning rates were tuned and now are not" if before else "learning rates were not tuned and now are"]
+    if not before or not now:
+        return []
+    return [
+        f"the rates tried for {method} were {rates} and are {now['rates'][method]}"
+        for method, rates in before["rates"].items()
+        if method in now["rates"] and now["rates"][method] != rates
+    ]
+
+
+def _changed_data(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [f"the data of '{name}' have changed" for name in before if name in now and before[name] != now[name]]

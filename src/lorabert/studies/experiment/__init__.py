@@ -1,0 +1,7 @@
+"""One run, from configuration to record; and an evaluation of what it left."""
+
+from lorabert.studies.experiment.evaluating import adapter_of, evaluate
+from lorabert.studies.experiment.running import Begun, Stopped, Watch, begin, follow, train
+from lorabert.studies.experiment.scoring import cheap_baselines, score
+
+__all__ = ["Begun", "Stopped", "Watch", "adapter_of", "begin", "cheap_baselines", "evaluate", "follow", "score", "train"]

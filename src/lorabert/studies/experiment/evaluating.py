@@ -1,0 +1,97 @@
+"""An evaluation of what a run left, or of what was made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from lorabert import hardware, runs
+from lorabert.config import from_dict
+from lorabert.data import sources
+from lorabert.errors import InputError, MismatchError
+from lorabert.runs import RunFolder
+from lorabert.shipping import loading, manifests, store
+from lorabert.studies.experiment.preparing import Say
+from lorabert.studies.experiment.scoring import score
+
+
+def adapter_of(target: Path | None) -> Path:
+    """The adapter that a run folder, an adapter folder, a name in the default store or nothing (the newest run) stands for.
+
+    A folder wins over a name.
+
+    Raises:
+        InputError: the run is not finished, or there is none of these.
+        MismatchError: the store's adapter is not what was added.
+    """
+    if target is None:
+        return runs.newest().adapter
+    if (target / "run.json").exists():
+        run = RunFolder.open(target)
+        if run.record.get("status") != "done":
+            raise InputError(f"The run {target} is not finished", got=f"status {run.record.get('status')}",
+                             fix="Go on with the same command and --resume")  # fmt: skip
+        return run.adapter
+    return target if target.exists() or not store.is_reference(str(target)) else _stored(str(target))
+
+
+def _stored(reference: str) -> Path:
+    """An adapter's folder in the default store."""
+    kept = store.Store(store.default_root())
+    if not kept.exists():
+        raise InputError(f"There is no folder '{reference}', and no store '{kept.root}' that could have it by that name",
+                         expected="a run folder, an adapter folder, or a name in a store",
+                         fix="LORABERT_STORE names another store")  # fmt: skip
+    try:
+        return kept.folder(kept.resolve(reference))
+    except MismatchError:
+        raise
+    except InputError as error:
+        raise InputError(f"There is no folder '{reference}', and t{error.wrong[1:]}", got=error.got,
+                         expected=error.expected, fix=error.fix) from None  # fmt: skip
+
+
+def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
+             say: Say = print) -> dict[str, Any]:  # fmt: skip
+    """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
+
+    Args:
+        target: run, adapter or export folder; the newest finished run when None.
+        data_file: labelled texts to evaluate on instead of the recorded data.
+        split: train, validation or test of the recorded data.
+        base_name: where the base lies, when not where the manifest says.
+        say: called with each line for people.
+
+    Raises:
+        InputError: nothing to evaluate, data that cannot be used, or data other than those recorded.
+        MismatchError: the adapter or its base is not what was recorded.
+    """
+    folder = adapter_of(target)
+    classifier, manifest = loading.load(folder, base_name)
+    kind = manifests.kind_of(manifest)
+    difference = manifest["fingerprint"]["largest_difference"]
+    what = "the base, " if kind == manifests.ADAPTER else ""
+    say(f"Verified: {folder} ({len(manifest['files'])} files, {what}and the answers to fixed texts, "
+        f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
+    settings = from_dict(manifest["config"])
+    if data_file:
+        columns = {key: manifest["data"]["columns"][key] for key in ("text", "text_pair", "label")}
+        wanted = dataclasses.replace(settings.data, group=None, **columns)
+        part, origin = sources.labelled(data_file, wanted, manifest["labels"]), str(data_file)
+    else:
+        part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
+        origin = f"{manifest['data']['origin']} ({split})"
+    placement = hardware.place(dataclasses.replace(settings.train, device=classifier.device, precision="fp32"))
+    say(f"Using device: {placement.device}")
+    batch_size = settings.train.per_device_eval_batch_size
+    logits = classifier.logits_of(classifier.encode(part), batch_size=batch_size, placement=placement)
+    return {
+        "adapter": str(folder),
+        "kind": kind,
+        "data": origin,
+        "labels": manifest["labels"],
+        "n": len(part),
+        "fingerprint_difference": difference,
+        **score(part.labels, logits.argmax(1), manifest["labels"]),
+    }

@@ -1,0 +1,160 @@
+"""What a run needs, checked before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorabert import hardware, processes
+from lorabert.config import RunConfig, TrainConfig
+from lorabert.data import batching, encoding, sources
+from lorabert.data.batching import BatchPlan
+from lorabert.data.encoding import Encoded
+from lorabert.data.sources import SPLITS, Splits
+from lorabert.errors import InputError, Unsupported
+from lorabert.hardware import Placement
+from lorabert.models import bases, methods
+from lorabert.models.bases import Base, LoadedBase
+from lorabert.models.methods import Trainable
+from lorabert.runs import Fit, Log
+from lorabert.studies import reporting
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Prepared:
+    """All that a run needs, checked before anything is written; `parameters` are the base's, by its own names."""
+
+    settings: RunConfig
+    placement: Placement
+    splits: Splits
+    base: Base
+    loaded: LoadedBase
+    parameters: dict[str, Any]
+    tokenizer: Any
+    encoded: Encoded
+    model: Any
+    trainable: Trainable
+    seconds: dict[str, float]
+
+    def plan(self) -> BatchPlan:
+        """The batches of every epoch; the rows of each are those of all processes together."""
+        settings = self.settings.train
+        return batching.plan(
+            self.encoded.train.lengths,
+            batch_size=settings.per_device_train_batch_size * processes.count(),
+            num_epochs=settings.num_train_epochs,
+            seed=settings.seed,
+            group_by_length=settings.train_sampling_strategy == "group_by_length",
+        )
+
+    def fit(self, engine: Any, *, checkpoints: Path, resume: bool, log: Log) -> Fit:
+        """Train the model with an engine: `engine.training` or `engine.reference`."""
+        return engine.fit(
+            self.model, self.encoded.train, self.encoded.validation, self.plan(), self.settings.train, self.placement,
+            pad_id=self.tokenizer.pad_token_id, checkpoints=checkpoints, resume=resume, log=log,
+        )  # fmt: skip
+
+
+def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> Prepared:
+    """Read the data, load the base, apply the method and encode the texts.
+
+    Args:
+        settings: the resolved configuration.
+        say: called with each line for people.
+        frozen: tensors of the same base that another run holds, to be shared.
+
+    Raises:
+        InputError: the data, the base or the configuration cannot be used.
+    """
+    from transformers import set_seed
+
+    clock = Clock()
+    placement = hardware.place(settings.train)
+    say(f"Using device: {placement.device} ({placement.precision}: {placement.reason})")
+    splits = sources.load(settings.data)
+    say(reporting.data_line(splits))
+    clock.lap("data")
+    base = bases.find(settings.model)
+    set_seed(settings.train.seed)
+    loaded = bases.load(base, splits.label_names)
+    bases.share(loaded, frozen or {})
+    parameters = dict(loaded.model.named_parameters())
+    tokenizer = bases.load_tokenizer(base.folder)
+    bases.check_fit(tokenizer, loaded.model, settings.model.max_length)
+    model = methods.apply(loaded, settings.train.method, settings.lora)
+    trainable = methods.trainable(model, loaded)
+    _check_processes(model, settings.train, placement, say)
+    clock.lap("model")
+    say(reporting.new_tensors_line(loaded.new_tensors, settings.train.method))
+    say(str(trainable))
+    encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
+    say(reporting.truncation_line(encoded, settings.model.max_length))
+    clock.lap("tokenise")
+    return Prepared(settings, placement, splits, base, loaded, parameters, tokenizer, encoded, model, trainable, clock.seconds)
+
+
+def _check_processes(model: Any, settings: TrainConfig, placement: Placement, say: Say) -> None:
+    """Say what several processes do, and refuse those that the reference engine would have to train.
+
+    Raises:
+        InputError: the reference engine was asked for, or nothing else is proven on this device or knows this model.
+    """
+    from lorabert.engine import packed, training
+
+    if processes.count() == 1:
+        return
+    try:
+        if settings.engine == "reference":
+            raise Unsupported("The reference engine was asked for")
+        if settings.engine == "auto":
+            training.refuse_unproven(placement)
+        packed.adapter_in(model)
+    except Unsupported as unknown:
+        raise InputError("Only the fast engine trains in several processes", got=unknown.why,
+                         fix="Start it as one process; docs/engine.md tells what the fast engine knows") from None  # fmt: skip
+    each = settings.per_device_train_batch_size
+    say(f"Processes: {processes.count()}, with {each} examples each in a batch of {each * processes.count()}")
+
+
+def facts(ready: Prepared) -> dict[str, Any]:
+    """What is known of a run before it trains."""
+    base, splits = ready.base, ready.splits
+    return {
+        "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
+                 "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors},
+        "data": {
+            "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
+            "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "notes": list(splits.notes),
+            "columns": dataclasses.asdict(splits.columns),
+            "truncated": {name: getattr(ready.encoded, name).truncated for name in SPLITS},
+        },
+        "method": ready.settings.train.method,
+        "seed": ready.settings.train.seed,
+        "device": ready.placement.device,
+        "precision": ready.placement.precision,
+        "precision_reason": ready.placement.reason,
+        "world_size": processes.count(),
+        "trainable": dataclasses.asdict(ready.trainable),
+        "versions": hardware.package_versions(),
+        "hardware": hardware.describe(),
+    }  # fmt: skip
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+        self.started = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap on a phase."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self.started, 3)
+        self.started = now

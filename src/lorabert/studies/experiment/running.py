@@ -1,0 +1,254 @@
+"""One run, from configuration to record."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lorabert import processes, runs
+from lorabert.config import RunConfig
+from lorabert.engine.prediction import Classifier, predict
+from lorabert.errors import InputError, Unsupported
+from lorabert.files import disk_errors
+from lorabert.runs import Fit, RunFolder
+from lorabert.shipping import adapters
+from lorabert.studies import reporting, tracking
+from lorabert.studies.experiment.preparing import Clock, Prepared, Say, facts, prepare
+from lorabert.studies.experiment.scoring import baselines_of, score
+
+Watch = Callable[[dict[str, Any]], None]
+
+
+class Stopped(InputError):
+    """Whoever watches a run has seen enough of it; raised by a watch, it ends that run and no other."""
+
+
+def train(
+    settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Make one run and return its record, with `run` and `adapter`, the folders.
+
+    Everything that can be wrong with the input is found before the run folder is made. A run that was killed goes on from
+    its newest complete checkpoint with `resume`, and ends with the adapter it would have ended with.
+
+    Args:
+        settings: the resolved configuration.
+        out: the run folder; by default a new one below runs/.
+        resume: go on with the run of the same configuration, if there is one.
+        say: called with each line for people.
+        watch: called with each event of metrics.jsonl as it happens; it may raise `Stopped`.
+
+    Raises:
+        InputError: the data, the base, the configuration or the disk cannot be used.
+    """
+    begun = begin(settings, out=out, resume=resume, say=say, watch=watch)
+    if isinstance(begun, dict):
+        return begun
+    with begun.told_how_it_ended():
+        with processes.joined(begun.ready.placement.device):
+            fit, engine, reason = _fit(begun, resume=resume, say=say)
+        return begun.finish(fit, engine, reason)
+
+
+def follow(settings: RunConfig, *, resume: bool) -> None:
+    """Do another process's share of the run that the first one makes with `train`: its rows of every batch, and no more.
+
+    Raises:
+        InputError: as `train`; the first process's run folder is not seen from here.
+    """
+    from lorabert.engine import training
+
+    folder = processes.hear("run")
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise InputError("All processes of a run need its folder", got=f"no {folder} where process {processes.rank()} runs",
+                         fix="Name with --out a folder that all machines share")  # fmt: skip
+    ready = prepare(settings, lambda _: None, None)
+    with processes.joined(ready.placement.device):
+        ready.fit(training, checkpoints=Path(folder) / "checkpoints", resume=resume, log=lambda _: None)
+
+
+def begin(
+    settings: RunConfig, *, out: Path | None, resume: bool, say: Say, frozen: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Begun | dict[str, Any]:  # fmt: skip
+    """Prepare a run and make its folder; one that is done already gives its record instead.
+
+    Args:
+        settings: the resolved configuration.
+        out: the run folder; by default a new one below runs/.
+        resume: go on with the run of the same configuration, if there is one.
+        say: called with each line for people.
+        frozen: tensors of the same base that another run holds, to be shared.
+        watch: called with each event of metrics.jsonl as it happens.
+
+    Raises:
+        InputError: the data, the base, the configuration or the disk cannot be used.
+    """
+    tracking.check(settings.train.report_to)
+    prepared = prepare(settings, say, frozen)
+    name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
+    run = runs.start(settings, out, resume=resume, name=name)
+    if run.record["status"] == "done":
+        adapters.verify(run.adapter)
+        say(f"This run is done already: {run.path}")
+        processes.tell("run", "")
+        return _outcome(run)
+    say(f"Run folder: {run.path}")
+    processes.tell("run", str(run.path.resolve()))
+    begun = Begun(prepared, run, watch)
+    with begun.told_how_it_ended():
+        begun.track()
+        begun.baselines()
+    return begun
+
+
+class Begun:
+    """A run between its preparation and its record's last word: baselines, training, answers, evidence, adapter.
+
+    Attributes:
+        ready: all that it needs.
+        run: its folder; each part is in the record before the next begins.
+    """
+
+    def __init__(self, ready: Prepared, run: RunFolder, watch: Watch | None = None) -> None:
+        self.ready, self.run, self.watch = ready, run, watch
+        self.tracker: tracking.Tracker | None = None
+        self.clock = Clock(ready.seconds)
+
+    def track(self) -> None:
+        """Begin to show the training where the configuration asks for it."""
+        if self.ready.settings.train.report_to != "none":
+            self.tracker = tracking.Tracker(self.ready.settings.train.report_to, self.run)
+
+    def baselines(self) -> None:
+        """Note what is known before training, with the cheap baselines."""
+        self.run.update(status="running", **facts(self.ready))
+        self.run.update(baselines=baselines_of(self.ready) if self.ready.settings.train.baselines else {})
+        self.clock.lap("baselines")
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Keep an event of the training, and show it to whoever watches."""
+        self.run.log(event)
+        if self.tracker:
+            self.tracker.log(event)
+        if self.watch:
+            self.watch(event)
+
+    def finish(self, fit: Fit, engine: str, reason: str) -> dict[str, Any]:
+        """Answer the validation and the test split, measure, save the adapter, and return the record."""
+        ready, run, clock = self.ready, self.run, self.clock
+        if self.tracker:
+            self.tracker.finish()
+        run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
+        clock.lap("train")
+        answers = _answers(ready)
+        labels = {name: getattr(ready.splits, name).labels for name in answers}
+        run.save_predictions({name: (labels[name], logits) for name, logits in answers.items()})
+        clock.lap("predict")
+        scores = {name: score(labels[name], logits.argmax(1), ready.splits.label_names) for name, logits in answers.items()}
+        run.update(validation_metrics=scores["validation"]["metrics"], **scores["test"], seconds=clock.seconds)
+        classifier = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
+        adapters.save(run.adapter, classifier, ready.base, ready.loaded, _manifest_facts(run), reporting.model_card(run.record))
+        run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        run.clear_checkpoints()
+        return _outcome(run)
+
+    def job(self, *, resume: bool, name: str = "") -> Any:
+        """What the fast engine is asked for."""
+        from lorabert.engine import training
+
+        ready, run = self.ready, self.run
+        return training.Job(
+            ready.model, ready.encoded.train, ready.encoded.validation, ready.plan(), ready.settings.train, ready.placement,
+            checkpoints=run.checkpoints, resume=resume, log=self.log, name=name,
+        )  # fmt: skip
+
+    @contextmanager
+    def told_how_it_ended(self) -> Iterator[None]:
+        """Note in the record that the run was interrupted or failed; a kill leaves `running`, which --resume takes too."""
+        try:
+            with disk_errors(self.run.path):
+                yield
+        except BaseException as error:
+            self.note(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(self.run.path, str(error)) from None
+            raise
+
+    def note(self, error: BaseException) -> None:
+        """Note in the record how the run ended."""
+        if self.tracker:
+            self.tracker.finish()
+        ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
+        with suppress(OSError):
+            self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
+
+
+def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
+    """Train with the engine asked for; `auto` takes the fast one, or the reference where the fast one does not know the way.
+
+    Returns:
+        What it cost, the engine's name, and why that engine.
+    """
+    from lorabert.engine import reference, training
+
+    ready, run = begun.ready, begun.run
+    asked, reason = ready.settings.train.engine, "asked for"
+    if asked != "reference":
+        try:
+            if asked == "auto":
+                training.refuse_unproven(ready.placement)
+            fit = ready.fit(training, checkpoints=run.checkpoints, resume=resume, log=begun.log)
+            return fit, "fast", reason if asked == "fast" else "it knows this architecture and method"
+        except Unsupported as unknown:
+            if asked == "fast" or processes.count() > 1:
+                raise
+            reason = unknown.why
+            say(f"Engine: reference (Hugging Face Trainer + PEFT). {reason}.")
+    return ready.fit(reference, checkpoints=run.checkpoints, resume=resume, log=begun.log), "reference", reason
+
+
+def _answers(ready: Prepared) -> dict[str, np.ndarray]:
+    """Logits of the validation and the test split, in fp32 whatever the precision of training."""
+    exact = dataclasses.replace(ready.placement, precision="fp32")
+    batch_size = ready.settings.train.per_device_eval_batch_size
+    return {
+        name: predict(ready.model, getattr(ready.encoded, name), pad_id=ready.tokenizer.pad_token_id, batch_size=batch_size,
+                      placement=exact, desc=f"Predicting {name}")
+        for name in ("validation", "test")
+    }  # fmt: skip
+
+
+def _manifest_facts(run: RunFolder) -> dict[str, Any]:
+    """What an adapter repeats of its run's record, to be enough by itself."""
+    record = run.record
+    return {
+        "method": record["method"],
+        "seed": record["seed"],
+        "config": record["config"],
+        "data": record["data"],
+        "metrics": record["metrics"],
+    }
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped from outside; its folder holds what was saved."""
+
+    def __init__(self, path: Path, why: str = "") -> None:
+        saved = sorted(path.glob("checkpoints/checkpoint-*/complete"))
+        kept = f"{len(saved)} checkpoint{'s' if len(saved) != 1 else ''} saved" if saved else "no checkpoint yet"
+        super().__init__(
+            f"{why or 'Interrupted'}: {path} keeps what was saved ({kept}). The same command with --resume goes on from there."
+        )
+
+
+def _outcome(run: RunFolder) -> dict[str, Any]:
+    return {"run": str(run.path), "adapter": str(run.adapter), **run.record}

@@ -1,0 +1,174 @@
+"""Who makes the runs of a study: this process, several processes, or several machines. The runs are the same."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+from lorabert.errors import InputError
+from lorabert.studies import campaign
+from lorabert.studies.campaign import Job
+
+Launcher = Literal["local", "processes", "ray"]
+Record = dict[str, Any]
+
+
+def check(launcher: Launcher, workers: int) -> None:
+    """Check that a launcher can be used here.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if workers < 1:
+        raise InputError("--workers cannot be used", got=str(workers), expected="at least 1")
+    if launcher == "ray" and not importlib.util.find_spec("ray"):
+        raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'")
+
+
+def launch(jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 2, log: Path) -> list[Record]:
+    """Make every run that is not done yet, and return their records in the order of the jobs.
+
+    A worker takes whole runs and holds a lock on each, so that no two processes ever make the same one: not two workers,
+    not two commands on one folder, not a command and a worker that outlived the command before it.
+
+    Args:
+        jobs: all runs that are ready; their order has no say in the results.
+        launcher: `local` makes them in this process, `processes` in several, `ray` on the machines of a Ray cluster that
+            see the same files.
+        workers: how many at once, for processes and ray.
+        log: file that the runs' own lines are added to.
+    """
+    waiting = [job for job in jobs if finished(job) is None]
+    made: dict[str, Record] = {}
+    if waiting:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        made = {"local": _local, "processes": _processes, "ray": _ray}[launcher](waiting, workers, log.absolute())
+    lost = {"status": "failed", "error": "its process ended without a word, as one does that runs out of memory"}
+    return [finished(job) or made.get(str(job.out)) or {"run": str(job.out), **lost} for job in jobs]
+
+
+def finished(job: Job) -> Record | None:
+    """The record of a finished run of exactly this configuration; None when there is none."""
+    record = record_at(job.out)
+    if record.get("status") != "done" or record.get("config_sha256") != job.settings.sha256():
+        return None
+    return {"run": str(job.out), "adapter": str(job.out / "adapter"), **record}
+
+
+def record_at(folder: Path) -> Record:
+    """The record in a run folder, empty when there is none yet."""
+    try:
+        record = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def units(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
+    """What a worker takes at once: its share of the runs that can train together, or one other run."""
+    shares = [group[part::workers] for group in campaign.groups(jobs) for part in range(workers)]
+    return sorted((share for share in shares if share), key=len, reverse=True)
+
+
+def _local(jobs: Sequence[Job], _: int, log: Path) -> dict[str, Record]:
+    return _take(jobs, log)
+
+
+def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
+    """Several processes of this machine; one that dies takes its runs with it, which the next launch makes again."""
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    others = set(multiprocessing.active_children())
+    quiet, before = "TQDM_DISABLE", os.environ.get("TQDM_DISABLE")
+    os.environ[quiet] = before or "1"  # read when a worker imports tqdm: bars of several processes would overwrite one another
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_settle, initargs=(workers,))
+    made: dict[str, Record] = {}
+    try:
+        futures = [pool.submit(_take, unit, log) for unit in units(jobs, workers)]
+        for future in futures:
+            try:
+                made |= future.result()
+            except BrokenProcessPool:
+                continue
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if before is None:
+            del os.environ[quiet]
+    return made
+
+
+def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
+    """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
+    import ray
+
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    here, gpus = os.getcwd(), 1 if ray.cluster_resources().get("GPU") else 0  # noqa: PTH109 - a word for another process
+
+    @ray.remote(max_retries=0, num_gpus=gpus)
+    def take(unit: list[Job]) -> dict[str, Record]:
+        os.chdir(here)
+        return _take(unit, log)
+
+    made: dict[str, Record] = {}
+    waiting = units(jobs, workers)
+    running = [take.remote(waiting.pop(0)) for _ in range(min(workers, len(waiting)))]
+    while running:
+        done, running = ray.wait(running)
+        made |= ray.get(done[0])
+        if waiting:
+            running.append(take.remote(waiting.pop(0)))
+    return made
+
+
+def _take(jobs: Sequence[Job], log: Path) -> dict[str, Record]:
+    """Lock the runs, make those that nobody has made meanwhile, and return the records by the run's folder.
+
+    Locks are taken in the order of their paths, so that two processes cannot each wait for the other. The system frees
+    them when a process ends, however it ends.
+    """
+    from filelock import FileLock
+
+    say = functools.partial(note, log)
+    with ExitStack() as held:
+        for job in sorted(jobs, key=lambda job: str(job.out)):
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(job.out.with_name(f".{job.out.name}.lock")))
+        left = [job for job in jobs if finished(job) is None]
+        return {str(job.out): record for job, record in zip(left, campaign.run(left, say=say), strict=True)}
+
+
+def note(log: Path, line: str) -> None:
+    """Add a line to a study's log."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def _settle(workers: int) -> None:
+    """Make a worker process at home: its share of the cores, stdout left to the parent, and no life after the parent's."""
+    import torch
+
+    os.dup2(sys.stderr.fileno(), 1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,137 @@
+"""What a run left, read and checked: its record, its events, its answers to the test split, and the texts they answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lorabert.config import from_dict
+from lorabert.data import sources
+from lorabert.errors import InputError
+from lorabert.evidence.metrics import confusion_matrix
+from lorabert.runs import SCHEMA_VERSION, RunFolder
+
+_FACTS = (
+    "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
+    "versions", "hardware", "baselines", "fit", "engine", "engine_reason", "attention", "metrics", "per_class",
+    "confusion", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a page on a run is made of.
+
+    Attributes:
+        path: the run folder.
+        record: what run.json holds.
+        events: what metrics.jsonl holds.
+        labels: true classes of the test split, (n,) int64.
+        logits: the answers to it, (n, C).
+        texts: the test split's texts, None where they cannot be had.
+        no_texts: why they cannot be had.
+    """
+
+    path: Path
+    record: dict[str, Any]
+    events: list[dict[str, Any]]
+    labels: np.ndarray
+    logits: np.ndarray
+    texts: list[str] | None
+    no_texts: str = ""
+
+
+def read(path: Path) -> Evidence:
+    """Read a finished run's folder; its texts come from the data it recorded, as far as they are still the same.
+
+    Raises:
+        InputError: the run is not finished, or a file of it is missing or damaged.
+    """
+    run = RunFolder.open(path)
+    _check_record(run)
+    events = _events(run)
+    labels, logits = _answers(path / "predictions.parquet", run.record)
+    texts, reason = _texts(run.record)
+    return Evidence(path, run.record, events, labels, logits, texts, reason)
+
+
+def _check_record(run: RunFolder) -> None:
+    status, file = run.record.get("status"), run.path / "run.json"
+    version = run.record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{file} has a schema that this version does not read", got=f"schema_version {version}",
+                         expected=str(SCHEMA_VERSION), fix="Use the lorabert that made it, or a newer one")  # fmt: skip
+    if status != "done":
+        raise InputError(f"The run {run.path} is not finished", got=f"status {status}",
+                         fix="Go on with the command that started it and --resume, then report it")  # fmt: skip
+    if missing := [name for name in _FACTS if name not in run.record]:
+        raise InputError(f"{file} is damaged", got=f"no {', '.join(missing)}", fix="Train the run again")
+
+
+def _events(run: RunFolder) -> list[dict[str, Any]]:
+    file = run.path / "metrics.jsonl"
+    try:
+        events = [event for event in run.events() if event.get("event") in ("train", "validation")]
+        for event in events:
+            _ = event["step"] + event["epoch"] + event["loss"] + event.get("learning_rate", 0.0)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f"{file} is damaged", got=f"{type(error).__name__}: {error}",
+                         fix="Move the file away to report the run without its curves") from None  # fmt: skip
+    return events
+
+
+def _answers(file: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits of the test split, checked against the record: the page must not mix two runs."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file, filters=[("split", "=", "test")]).sort_by("index")
+        labels = table["label"].to_numpy()
+        logits = np.array(table["logits"].to_pylist(), dtype=np.float64)
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing", expected="the answers to each example, which every run leaves") from None
+    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        raise InputError(f"{file} is damaged", got=str(error).splitlines()[0][:200]) from None
+    names = record["data"]["labels"]
+    try:
+        same = confusion_matrix(labels, logits.argmax(1), len(names)).tolist() == record["confusion"]
+    except (ValueError, IndexError):
+        same = False
+    if not same or logits.shape[1] != len(names):
+        raise InputError(f"{file} does not belong to the record beside it", got=f"test logits of shape {logits.shape}",
+                         expected=f"{len(names)} classes and the confusion matrix of run.json")  # fmt: skip
+    return labels, logits
+
+
+def _texts(record: dict[str, Any]) -> tuple[list[str] | None, str]:
+    """The test texts, or why there are none: a report must not depend on data that may be gone."""
+    try:
+        splits = sources.load(from_dict(record["config"]).data)
+    except InputError as error:
+        return None, f"The data could not be loaded again. {error}"
+    if splits.fingerprint() != record["data"]["fingerprint"]:
+        return None, f"The data of '{splits.origin}' have changed since the run: another fingerprint of texts and labels."
+    test = splits.test
+    return [f"{text}\n{pair}" for text, pair in zip(test.texts, test.pairs, strict=True)] if test.pairs else test.texts, ""
+
+
+def document(file: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: missing, or not a JSON object.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is damaged", got=str(error)) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} is damaged", got=f"a {type(content).__name__}", expected="a JSON object")
+    return content

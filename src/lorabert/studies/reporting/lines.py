@@ -1,0 +1,42 @@
+"""Lines for people: what is said about data, models and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lorabert.data.encoding import Encoded
+from lorabert.data.sources import SPLITS, Splits
+
+
+def data_line(splits: Splits) -> str:
+    """Where the examples come from, how many there are, and what was decided on the way."""
+    sizes = ", ".join(f"{len(getattr(splits, name)):,} {name}" for name in SPLITS)
+    labels = ", ".join(splits.label_names[:8]) + (", …" if len(splits.label_names) > 8 else "")
+    lines = [f"Data: {splits.origin}: {sizes}; {len(splits.label_names)} classes ({labels})"]
+    return "\n".join([*lines, *(f"  {note}" for note in splits.notes)])
+
+
+def new_tensors_line(new_tensors: list[str], method: str) -> str:
+    """Explain the newly initialised weights, which Transformers warns of and which frighten people."""
+    if not new_tensors:
+        return "The base brings its own classification head; it is trained on."
+    return (
+        f"Newly initialised: {', '.join(new_tensors)}. This is as it should be: the base was trained to read, not to tell "
+        f"your labels apart, so these tensors start random, are trained with the {method} weights and are saved in the adapter."
+    )
+
+
+def truncation_line(encoded: Encoded, max_length: int) -> str:
+    """How many training texts were cut at max_length, and what share of the tokens' room padding would take."""
+    train = encoded.train
+    share = train.truncated / len(train)
+    hint = "; raise --model.max_length to keep them whole" if share > 0.05 else ""
+    return (
+        f"Tokens: {train.lengths.mean():.1f} a text on average, {int(train.lengths.max())} at most; "
+        f"{train.truncated:,} of {len(train):,} training texts ({share:.1%}) cut at {max_length}{hint}"
+    )
+
+
+def percent(estimate: dict[str, Any]) -> str:
+    """A share as points with its interval: 82.1 [80.5, 83.6]."""
+    return f"{100 * estimate['value']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"

@@ -1,0 +1,105 @@
+"""One self-contained HTML page from records: nothing is loaded when it is opened, and no model when it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorabert import __version__
+from lorabert.errors import InputError
+from lorabert.files import disk_errors, write_atomically
+from lorabert.studies.reporting import of_comparison, of_run
+from lorabert.studies.reporting.lines import percent
+from lorabert.studies.reporting.plots.drawing import needs_extra
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(target: Path, out: Path) -> Path:
+    """Write the page of a run or of a comparison; the same records give the same bytes.
+
+    Args:
+        target: a run folder, a comparison's folder, or its comparison.json.
+        out: the HTML file; replaced if it is there.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: no finished run or comparison lies there, a record is damaged, or the file cannot be written.
+    """
+    _check_out(out)
+    template, values = _view(target)
+    html = _render(template, values)
+    with disk_errors(out.parent):
+        write_atomically(out, html.encode("utf-8", "replace"))
+    return out
+
+
+def _check_out(out: Path) -> None:
+    """Refuse what cannot be written before the work is done."""
+    if out.is_dir():
+        raise InputError(f"{out} is a folder", expected="a file, such as report.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError("The page's name has another ending", got=str(out), expected="a file that ends in .html")
+    place = next(parent for parent in (out.parent.resolve(), *out.parent.resolve().parents) if parent.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise InputError(f"{out} cannot be written", got=f"{place}, which is no folder that may be written to",
+                         fix="Name another file with -o")  # fmt: skip
+
+
+def _view(target: Path) -> tuple[str, dict[str, Any]]:
+    if (target / "run.json").is_file():
+        return "run.html.j2", of_run.view(target)
+    file = target if target.name == "comparison.json" else target / "comparison.json"
+    if file.is_file():
+        return "comparison.html.j2", of_comparison.view(file)
+    raise InputError(
+        f"There is no run and no comparison in {target}",
+        expected="a run folder (with run.json), or the folder of a comparison (with comparison.json)",
+        fix="`lorabert train` and `lorabert compare` make them",
+    )
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError:
+        raise needs_extra("jinja2") from None
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                              lstrip_blocks=True)  # fmt: skip
+    environment.filters |= {"numeric_columns": _numeric_columns, "cell": _cell, "sentence": _sentence}
+    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=style, version=__version__, **values)
+
+
+def _numeric_columns(rows: Sequence[Sequence[object]]) -> list[int]:
+    """The columns that stand to the right: all their cells are numbers, or begin with one."""
+    return [column for column in range(1, len(rows[0]) if rows else 0) if all(_numeric(row[column]) for row in rows)]
+
+
+def _numeric(cell: object) -> bool:
+    return isinstance(cell, (int, float, dict)) or re.match(r"[+\-−]?\d|–$", str(cell)) is not None
+
+
+def _cell(cell: object) -> Markup:
+    """A cell's content; an estimate as its value in points with the interval below it."""
+    from markupsafe import Markup
+
+    if isinstance(cell, dict):
+        value, interval = percent(cell).split(" ", 1)
+        return Markup("{} <small>{}</small>").format(value, interval)
+    return Markup("<bdi>{}</bdi>").format(cell)
+
+
+def _sentence(text: str) -> Markup:
+    """A sentence in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
