@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from fleet import variant
 from harness import ratio, record, show
 
 from lorabert import config
@@ -58,7 +59,7 @@ def _started(adapter: Path, folder: Path, stack: contextlib.ExitStack) -> dict[s
 
     for kind in ("merged", "onnx", "onnx-int8"):
         export(adapter, folder / kind, kind, allow_drift=True, say=lambda _: None)
-    many = [_variant(adapter, folder / f"a{number}", number) for number in range(50)]
+    many = [variant(adapter, folder / f"a{number}", number) for number in range(50)]
     here = [sys.executable, str(Path(__file__)), str(folder)]
     serve = [sys.executable, "-m", "lorabert.cli", "serve", "--access_log", "false", "--port"]
     commands: dict[str, tuple[list[str], list[str]]] = {
@@ -76,28 +77,6 @@ def _started(adapter: Path, folder: Path, stack: contextlib.ExitStack) -> dict[s
     for name, (port, _, models) in started.items():
         _wait(name, port, models[0])
     return started
-
-
-def _variant(adapter: Path, folder: Path, number: int) -> Path:
-    """An adapter of another rank, other targets and other labels on the same base, of random weights."""
-    import torch
-
-    from lorabert.config import LoraConfig, ModelConfig
-    from lorabert.engine.prediction import Classifier
-    from lorabert.models import bases, methods
-    from lorabert.shipping import adapters, manifests
-
-    found = manifests.manifest_of(adapter)
-    base = bases.find(ModelConfig(name=found["base"]["name"]))
-    labels = [f"label {index}" for index in range(2 + number % 9)]
-    torch.manual_seed(number)
-    loaded = bases.load(base, labels)
-    lora = LoraConfig(r=(4, 8, 16)[number % 3], target_modules=("auto", "all-linear")[number % 2])
-    model = methods.apply(loaded, "lora", lora).eval()
-    classifier = Classifier(model, bases.load_tokenizer(base.folder), labels, found["max_length"])
-    facts = {key: found[key] for key in ("method", "seed", "config", "data", "metrics")}
-    adapters.save(folder, classifier, base, loaded, facts, "")
-    return folder
 
 
 def _plain_server(kind: str, folder: Path, port: int) -> None:

@@ -8,6 +8,7 @@ sum of gradients a step. Without a launcher there is one process, and nothing he
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -80,6 +81,8 @@ def joined(device: str) -> Iterator[None]:
             timeout=_PATIENCE,
             device_id=torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else None,
         )
+    # Until here a signal may find this process waiting where Python sees none; from here on it says why it ends.
+    signal.signal(signal.SIGTERM, stop)
     yield
     # Not after an error: this would wait for processes that no longer answer.
     distributed.destroy_process_group()
@@ -107,6 +110,11 @@ def collect(tensor: Tensor) -> Tensor:
     with _others_alive():
         distributed.all_gather(found, own)
     return torch.stack(found).cpu()
+
+
+def stop(number: int, frame: Any) -> None:  # noqa: ARG001
+    """A handler that ends as on Ctrl-C; a launcher asks for it when another process has ended."""
+    raise KeyboardInterrupt("Stopped by the launcher, as another process has ended" if count() > 1 else "")
 
 
 def _take_gpu() -> None:

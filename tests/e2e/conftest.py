@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import forked
 import tiny
 from lorabert.cli import main
 
@@ -34,10 +35,14 @@ class Shell:
     folder: Path
     env: dict
 
-    def popen(self, *argv, program=("-m", "lorabert.cli"), **options):
-        command = [sys.executable, *map(str, program), *map(str, argv)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, cwd=self.folder, env=self.env, text=True, stdin=subprocess.DEVNULL, **streams)
+    def popen(self, *argv, program=None, preexec_fn=None):
+        """Start the command; another program starts with an interpreter of its own, and so does whatever reaches a hub."""
+        words = [str(word) for word in argv]
+        if program is preexec_fn is None and "HF_ENDPOINT" not in self.env and forked.possible():
+            return forked.Forked(words, cwd=self.folder, env=self.env)
+        command = [sys.executable, *map(str, program or ("-m", "lorabert.cli")), *words]
+        return subprocess.Popen(command, cwd=self.folder, env=self.env, text=True, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec_fn)  # fmt: skip
 
     def __call__(self, *argv, **options):
         process = self.popen(*argv, **options)

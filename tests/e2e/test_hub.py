@@ -48,9 +48,9 @@ def test_a_subset_of_a_data_set_known_by_a_bare_name(user, hub):
     ("options", "said"),
     [
         (["--data.name", "tiny/nothing"], "'tiny/nothing' is not on"),
-        (["--data.name", "tiny/reviews", "--data.subset", "moods"], "--data.subset"),
+        pytest.param(["--data.name", "tiny/reviews", "--data.subset", "moods"], "--data.subset", marks=pytest.mark.slow),
         (["--data.name", "tiny/reviews", "--model.name", "tiny/nothing"], "'tiny/nothing' is not on"),
-        (["--data.name", "tiny/reviews", "--model.revision", "nowhere"], "no such revision"),
+        pytest.param(["--data.name", "tiny/reviews", "--model.revision", "nowhere"], "no such revision", marks=pytest.mark.slow),
     ],
 )
 def test_what_the_hub_lacks_is_refused_in_words(user, options, said):

@@ -124,6 +124,7 @@ def _until(condition):
     raise AssertionError("it did not happen")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_too(start, kinds):
     code, _, err = start(kinds["mood"]).stop(signal.SIGINT)
     assert code == 0

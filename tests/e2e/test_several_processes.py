@@ -19,7 +19,7 @@ def options(workplace):
     return [
         *workplace,
         "--train.num_train_epochs",
-        "30",
+        "12",
         "--train.baselines",
         "false",
         "--train.per_device_train_batch_size",
@@ -43,9 +43,9 @@ def test_one_run_one_document_and_one_voice(shell, undisturbed):
     done, _ = undisturbed
     record = done.json
     assert (record["world_size"], record["engine"], record["status"]) == (2, "fast", "done")
-    assert record["fit"]["steps"] == 30 * -(-record["data"]["examples"]["train"] // 16)
+    assert record["fit"]["steps"] == 12 * -(-record["data"]["examples"]["train"] // 16)
     assert done.err.count("Run folder: two") == 1
-    assert done.err.count("epoch 30: validation loss") == 1
+    assert done.err.count("epoch 12: validation loss") == 1
     assert "Processes: 2, with 8 examples each in a batch of 16" in done.err
     assert messages(done.err) == []
 
@@ -61,7 +61,7 @@ def process_of(rank, out):
     raise AssertionError("no such process")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_one_that_dies_ends_all_with_one_message_and_resume_goes_on(shell, options, undisturbed, rank):
     out = f"killed-{rank}"
     launcher = shell.popen("train", *options, "--out", out, program=LAUNCHED)
@@ -85,9 +85,11 @@ def test_one_that_dies_ends_all_with_one_message_and_resume_goes_on(shell, optio
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("train", "--train.engine", "reference", "--out", "refused"), "Only the fast engine"),
-        (("train", "--train.nonsense", "1"), "Unknown option"),
-        (("train", "--out", "two"), "already holds something"),
+        pytest.param(
+            ("train", "--train.engine", "reference", "--out", "refused"), "Only the fast engine", marks=pytest.mark.slow
+        ),
+        pytest.param(("train", "--train.nonsense", "1"), "Unknown option", marks=pytest.mark.slow),
+        pytest.param(("train", "--out", "two"), "already holds something", marks=pytest.mark.slow),
         (("doctor",), "runs as one process"),
     ],
     ids=["engine", "option", "folder", "verb"],
@@ -102,6 +104,7 @@ def test_a_wrong_input_is_said_once(shell, options, undisturbed, words, expected
     assert "lorabert/cli" not in done.err, "a traceback"
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_told_to_all(shell, options, undisturbed):
     done = shell("train", *options, "--out", "two", "--resume", "--json", program=LAUNCHED)
     assert done.code == 0, done.err

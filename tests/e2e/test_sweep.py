@@ -138,7 +138,7 @@ def test_the_test_split_changes_nothing(shell, here, files, whole):
     ("concurrent", "seen"),
     [
         (1, "trials/*/checkpoints/checkpoint-*/complete"),
-        (2, "trials/*/predictions.parquet"),
+        pytest.param(2, "trials/*/predictions.parquet", marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_started_again_it_ends_as_if_undisturbed(shell, here, options, whole, concurrent, seen):

@@ -80,6 +80,7 @@ def found_by(code: str, env: dict[str, str]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_process_loads_everything_from_the_hub_and_then_from_its_cache(hub, tmp_path):
     env = environment(hub, tmp_path)
     loaded = found_by(LOAD, env)

@@ -33,8 +33,8 @@ def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max() / np.abs(ours).max())
 
 
-TWINS = ("camembert", "xlm-roberta")  # RoBERTa's own code, under other names
-ALL = [pytest.param(family, marks=pytest.mark.slow if family in TWINS else ()) for family in sorted(tiny.FAMILIES)]
+EACH_TIME = ("bert", "roberta", "distilbert", "electra")
+ALL = [pytest.param(family, marks=() if family in EACH_TIME else pytest.mark.slow) for family in sorted(tiny.FAMILIES)]
 
 
 @pytest.fixture(scope="module", params=ALL)

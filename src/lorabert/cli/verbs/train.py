@@ -43,7 +43,7 @@ def train(settings: RunConfig, arguments: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         experiment.follow(settings, resume=arguments.resume)
         return
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, processes.stop)
     with output(as_json=arguments.json) as out:
         folder = Path(arguments.out) if arguments.out else None
         document = experiment.train(settings, out=folder, resume=arguments.resume, say=out.say)
@@ -53,11 +53,6 @@ def train(settings: RunConfig, arguments: Any) -> None:
         out.say(_advice(document))
         out.say(f"Adapter: {document['adapter']}")
         out.result(document)
-
-
-def _stop(number: int, frame: Any) -> None:  # noqa: ARG001
-    """End as on Ctrl-C; a launcher asks for it when another process has ended."""
-    raise KeyboardInterrupt("Stopped by the launcher, as another process has ended" if processes.count() > 1 else "")
 
 
 def _advice(document: dict[str, Any]) -> str:

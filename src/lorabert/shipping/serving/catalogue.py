@@ -6,13 +6,16 @@ A name from a request is looked up, never joined to a path. Looking up reads the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorabert.errors import InputError, MismatchError
 from lorabert.shipping.manifests import MANIFEST
 from lorabert.shipping.store import Entry, Store
+
+log = logging.getLogger(__name__)
 
 
 class UnknownAdapter(InputError):
@@ -98,7 +101,8 @@ class Catalogue:
             return self._folders[name]
         for store in self._stores:
             try:
-                return _of_entry(store, store.resolve(name))
+                entry = store.resolve(name)
+                return _of_entry(entry, store.folder(entry))
             except MismatchError:
                 raise
             except InputError:
@@ -106,8 +110,8 @@ class Catalogue:
         return None
 
     def listed(self) -> list[Place]:
-        """Every adapter in service."""
-        stored = [_of_entry(store, entry) for store in self._stores for entry in store.entries()]
+        """Every adapter in service that can be read."""
+        stored = [_of_entry(entry, folder) for store in self._stores for entry, folder in readable(store)]
         return [*self._folders.values(), *(place for place in stored if self.serves(place))]
 
     def serves(self, place: Place) -> bool:
@@ -134,6 +138,15 @@ def _of_folder(name: str, folder: Path) -> Place:
     return Place(name, folder, int(manifest.stat().st_mtime) if manifest.is_file() else 0, stored=False)
 
 
-def _of_entry(store: Store, entry: Entry) -> Place:
+def readable(store: Store) -> Iterator[tuple[Entry, Path]]:
+    """Every version whose adapter lies where it should; a damaged one is logged, and refused when it is asked for."""
+    for entry in store.entries():
+        try:
+            yield entry, store.folder(entry)
+        except MismatchError as error:
+            log.warning("%s", error)
+
+
+def _of_entry(entry: Entry, folder: Path) -> Place:
     created = int(datetime.datetime.strptime(entry.added, "%Y-%m-%dT%H:%M:%S%z").timestamp())
-    return Place(entry.reference, store.folder(entry), created, stored=True)
+    return Place(entry.reference, folder, created, stored=True)

@@ -13,7 +13,7 @@ from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
 from lorabert.shipping.manifests import MANIFEST, manifest_of
-from lorabert.shipping.serving.catalogue import Catalogue
+from lorabert.shipping.serving.catalogue import Catalogue, readable
 from lorabert.shipping.serving.loading import Loader
 from lorabert.shipping.serving.metrics import Metrics
 from lorabert.shipping.serving.registry import Registry
@@ -36,10 +36,14 @@ class Targets:
     folders: dict[str, Path] = field(default_factory=dict)
 
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """The manifest of every adapter, by its name."""
+        """The manifest of every adapter that can be read, by its name.
+
+        Raises:
+            MismatchError: an adapter outside of stores is damaged.
+        """
         found = {name: manifest_of(folder) for name, folder in self.folders.items()}
         for store in self.stores:
-            found |= {entry.reference: manifest_of(store.folder(entry)) for entry in store.entries()}
+            found |= {entry.reference: manifest_of(folder) for entry, folder in readable(store)}
         return found
 
 

@@ -127,6 +127,7 @@ def test_pairs_are_compared_as_pairs_and_the_cards_code_takes_them(base_folder, 
     assert repr(label) in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_graph_beyond_one_file_keeps_its_weights_beside_it(adapter, monkeypatch):
     monkeypatch.setattr(graphs, "_LARGEST_FILE", 1000)
     wanted = adapters.load(adapter)[0].logits(TEXTS)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lorabert.shipping import adapters
+from lorabert.shipping.store import Store
 from serving import KINDS, save_adapter, serve
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +163,20 @@ async def test_models_are_listed_described_loaded_and_unloaded(kinds, tmp_path):
         refused(await client.get("/v1/models/extra"), 404)
         refused(await client.post("/v1/models", json={"model": "gone", "folder": str(tmp_path / "no")}), 404)
         refused(await client.classify("gone", "a"), 404)
+
+
+@pytest.mark.parametrize("damaged", ["lorabert.json", "entry.json"])
+async def test_a_damaged_adapter_in_a_store_is_refused_and_the_others_are_served(kinds, tmp_path, damaged, caplog):
+    store = Store(tmp_path / "store")
+    broken, _ = store.add(kinds["tone"], "broken"), store.add(kinds["mood"], "mood")
+    folder = store.folder(broken) if damaged == "lorabert.json" else next(store.root.glob("**/broken/1"))
+    (folder / damaged).write_text("{}")
+    async with serve(store.root) as client:
+        assert (await client.classify("mood", "a")).status_code == 200
+        refused(await client.classify("broken", "a"), 409, "broken@1")
+        assert [model["id"] for model in (await client.get("/v1/models")).json()["data"]] == ["mood@1"]
+    if damaged == "lorabert.json":
+        assert "broken@1" in caplog.text
 
 
 async def test_folders_are_not_loaded_by_request_unless_allowed(kinds):

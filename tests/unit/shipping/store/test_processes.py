@@ -85,7 +85,7 @@ def test_processes_that_add_and_remove_at_once_leave_what_they_said():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fork and SIGKILL")
-@pytest.mark.parametrize("how", ["kill", "refuse"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("refuse", marks=pytest.mark.slow)])
 def test_struck_at_every_step_a_store_is_whole_and_goes_on(how):
     done = subprocess.run([sys.executable, TESTS / "store_at_every_step.py", how], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
@@ -100,6 +100,7 @@ def test_a_store_that_adds_in_the_wrong_order_would_be_found_out():
     assert "its adapter is missing" in done.stdout
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_store_keeps_all_that_was_said():
     adapters = [handmade.adapter(f"made-{seed}", seed, bytes_of_weights=300_000) for seed in range(2)]
     draw, store, lines, in_the_middle = random.Random(0), Store(Path("store")), [], 0

@@ -1,0 +1,59 @@
+"""`lorabert` as a process of its own, forked from one that has imported everything: the seconds of a start are paid once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# What the commands import sooner or later; read with the hub switched off, as conftest.py says.
+_IMPORTED = ["lorabert.cli", "peft", "lorabert.studies.campaign", "lorabert.studies.comparison", "lorabert.studies.sweeping",
+             "lorabert.engine.training", "lorabert.shipping.exporting", "optuna"]  # fmt: skip
+
+
+class Forked:
+    """What a test needs of subprocess.Popen."""
+
+    def __init__(self, argv: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_IMPORTED)
+        self._streams = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]  # noqa: SIM115
+        self.stdout, self.stderr = self._streams
+        paths = [f"/proc/{os.getpid()}/fd/{stream.fileno()}" for stream in self._streams]
+        self._process = context.Process(target=_run, args=(argv, str(cwd), env, *paths))
+        self._process.start()
+        self.pid = self._process.pid
+        self.kill = self._process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    poll = returncode.fget
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(["lorabert"], timeout or 0)
+        for stream in self._streams:
+            stream.seek(0)
+        return self.stdout.read(), self.stderr.read()
+
+
+def possible() -> bool:
+    """Whether this system forks and shows open files by path."""
+    return sys.platform == "linux"
+
+
+def _run(argv: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:
+    from lorabert.cli import main
+
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    for path, number in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    raise SystemExit(main(argv))
