@@ -27,7 +27,7 @@ from lorabert import config, hardware
 from lorabert.config import LoraConfig, Method
 from lorabert.data import batching, encoding, sources
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed import PackedClassifier
+from lorabert.engine.packed import Bits, PackedClassifier
 from lorabert.models import bases, methods
 from lorabert.models.bases import LoadedBase
 
@@ -60,11 +60,12 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="steps of each contestant in a round")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/records/training_speed.json")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/records/training_speed_WORK.json")
     options = parser.parse_args()
-    result = {name: _measure(name, WORKS[name], options.rounds, options.steps) for name in options.work}
-    if options.record:
-        record("training_speed", {"steps_per_round": options.steps, "work": result})
+    for name in options.work:
+        result = _measure(name, WORKS[name], options.rounds, options.steps)
+        if options.record:
+            record(f"training_speed_{name}", {"steps_per_round": options.steps, **result})
 
 
 def _measure(name: str, work: Work, rounds: int, steps: int) -> dict[str, Any]:
@@ -111,11 +112,11 @@ def _prepare(work: Work) -> tuple[Any, EncodedSplit, int]:
 
 
 def _packed(model: Any, dtype: torch.dtype) -> Compute:
-    classifier, generator = PackedClassifier(model, dtype), torch.Generator().manual_seed(0)
+    classifier, bits = PackedClassifier(model, dtype), Bits(0)
 
     def loss(split: EncodedSplit, rows: np.ndarray) -> torch.Tensor:
         batch = batching.pack(split, rows)
-        return F.cross_entropy(classifier(batch, generator if model.training else None), torch.from_numpy(batch.labels))
+        return F.cross_entropy(classifier(batch, bits if model.training else None), torch.from_numpy(batch.labels))
 
     return loss
 

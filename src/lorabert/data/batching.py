@@ -10,6 +10,9 @@ import numpy as np
 
 from lorabert.data.encoding import EncodedSplit
 
+# A text shorter than this share of its block's longest opens the next block.
+BLOCK_RATIO = 0.6
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -104,86 +107,101 @@ class Part:
     blocks: slice
 
 
-@dataclass(frozen=True)
-class PackedBatch:
-    """A batch as one stream of tokens, longest text first; of several adapters, one part after the other.
+# Tokens of an adapter's part come in multiples of this: each new number of rows costs a matrix library a kernel of its own,
+# a millisecond for every product, while a few rows more cost nothing.
+GRAIN = 32
 
-        ids        [101 2023 2003 102 | 101 2204 102 | 101 102]
-        positions  [  0    1    2   3 |   0    1   2 |   0   1]
-        segments   [  0    0    0   0 |   0    0   0 |   0   0]   pairs only
-        offsets    [0                   4              7        9]
+
+@dataclass(frozen=True)
+class Stream:
+    """Texts as one stream of tokens, longest first, then fillers; of several adapters, one part after the other.
+
+        ids        [101 2023 2003 102 | 101 2204 102 | 101 102 | 0 0 0]
+        positions  [  0    1    2   3 |   0    1   2 |   0   1 | 0 0 0]
+        segments   [  0    0    0   0 |   0    0   0 |   0   0 | 0 0 0]   pairs only
+        starts     [0                   4              7        ]
+        lengths    [4                   3              2        ]
+
+    Each part ends with at least one filler, a token of no text that nothing reads.
 
     Attributes:
         ids: (tokens,) int64.
         positions: (tokens,) int64, of each token in its text.
         segments: (tokens,) int64 token types, or None.
-        offsets: text i is ids[offsets[i]:offsets[i + 1]], (n + 1,) int64.
+        starts, lengths: text i is ids[starts[i]:starts[i] + lengths[i]], each (n,) int64.
         labels: (n,) int64.
         rows: (n,) the split's row that each text is.
-        blocks: the rectangles in which attention is computed.
-        cells: (tokens,) int64, the cell of each token; None when every cell holds one, in the stream's order.
         parts: of each adapter.
-        order: (n,) the texts as the blocks take them; None when that is the batch's own order.
     """
 
     ids: np.ndarray
     positions: np.ndarray
     segments: np.ndarray | None
-    offsets: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
-    blocks: tuple[Block, ...]
-    cells: np.ndarray | None
     parts: tuple[Part, ...]
-    order: np.ndarray | None = None
 
 
-def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = 0.75) -> PackedBatch:
+@dataclass(frozen=True)
+class PackedBatch(Stream):
+    """A stream whose texts stand in the cells of rectangles, in which attention is computed.
+
+    Attributes:
+        blocks: the rectangles.
+        cells: (tokens,) int64, the cell of each token; all fillers share one cell, past the rectangles.
+        tokens: (cells,) int64, the token in each cell; a filler where there is none.
+        order: (n,) the texts as the blocks take them; None when that is the batch's own order.
+    """
+
+    blocks: tuple[Block, ...]
+    cells: np.ndarray
+    tokens: np.ndarray
+    order: np.ndarray | None
+
+
+def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = BLOCK_RATIO) -> PackedBatch:
     """Gather rows into one stream, longest first: the order inside a batch changes neither its loss nor its gradients.
 
     Args:
         split: where the rows are.
         rows: (n,) the batch.
-        block_ratio: a text shorter than this share of its block's longest opens the next block.
+        block_ratio: how unlike in length the texts of a block may be.
     """
     rows = rows[np.argsort(-split.lengths[rows], kind="stable")]
     lengths = split.lengths[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
     source = split.positions(rows)
-    positions = source - np.repeat(split.offsets[rows], lengths)
+    fillers = np.zeros(GRAIN - len(source) % GRAIN, np.int64)
     blocks = tuple(_blocks(lengths, block_ratio))
-    starts = _starts(blocks)
-    return PackedBatch(
-        ids=split.ids[source].astype(np.int64),
-        positions=positions,
-        segments=None if split.segments is None else split.segments[source].astype(np.int64),
-        offsets=offsets,
+    stream = Stream(
+        ids=np.concatenate([split.ids[source], fillers]),
+        positions=np.concatenate([source - np.repeat(split.offsets[rows], lengths), fillers]),
+        segments=None if split.segments is None else np.concatenate([split.segments[source], fillers]),
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
         labels=split.labels[rows],
         rows=rows,
-        blocks=blocks,
-        cells=None if blocks[-1].end == len(source) else positions + np.repeat(starts, lengths),
-        parts=(Part(slice(0, len(source)), slice(0, len(rows)), slice(0, len(blocks))),),
+        parts=(Part(slice(0, len(source) + len(fillers)), slice(0, len(rows)), slice(0, len(blocks))),),
     )
+    return _placed(stream, blocks)
 
 
 def join(batches: Sequence[PackedBatch]) -> PackedBatch:
     """Lay the batches of several adapters one after the other; each keeps the blocks, and so the dropout, that it has alone."""
     if len(batches) == 1:
         return batches[0]
-    blocks = np.cumsum([0, *(len(batch.blocks) for batch in batches)])
-    cells = np.cumsum([0, *(batch.blocks[-1].end for batch in batches)])
-    joined = _laid_out(batches, blocks)
+    joined = _laid_out(batches, np.cumsum([0, *(len(batch.blocks) for batch in batches)]))
+    cells = np.cumsum([0, *(batch.blocks[-1].end for batch in batches)]).tolist()
     moved = tuple(
         Block(block.first + part.texts.start, block.last + part.texts.start, block.begin + cell, block.end + cell, block.longest)
         for batch, part, cell in zip(batches, joined.parts, cells, strict=False)
         for block in batch.blocks
     )
-    full = cells[-1] == len(joined.ids)
-    places = None if full else np.concatenate([_cells(batch) + cell for batch, cell in zip(batches, cells, strict=False)])
-    return dataclasses.replace(joined, blocks=moved, cells=places)
+    return _placed(joined, moved)
 
 
-def merge(batches: Sequence[PackedBatch], block_ratio: float = 0.75) -> PackedBatch:
+def merge(batches: Sequence[PackedBatch], block_ratio: float = BLOCK_RATIO) -> PackedBatch:
     """Lay the batches of several adapters one after the other, in blocks that texts of all of them share.
 
     Fewer blocks than `join` makes: for prediction, where no dropout has to be drawn block by block.
@@ -191,43 +209,49 @@ def merge(batches: Sequence[PackedBatch], block_ratio: float = 0.75) -> PackedBa
     if len(batches) == 1:
         return batches[0]
     joined = _laid_out(batches, np.zeros(len(batches) + 1, np.int64))
-    lengths = np.diff(joined.offsets)
-    order = np.argsort(-lengths, kind="stable")
-    blocks = tuple(_blocks(lengths[order], block_ratio))
-    starts = np.empty(len(order), np.int64)
-    starts[order] = _starts(blocks)
-    return dataclasses.replace(joined, blocks=blocks, cells=joined.positions + np.repeat(starts, lengths), order=order)
+    order = np.argsort(-joined.lengths, kind="stable")
+    return _placed(joined, tuple(_blocks(joined.lengths[order], block_ratio)), order)
 
 
-def _laid_out(batches: Sequence[PackedBatch], blocks: np.ndarray) -> PackedBatch:
-    """The batches' texts one after the other, without blocks."""
+def _laid_out(batches: Sequence[PackedBatch], blocks: np.ndarray) -> Stream:
+    """The batches' texts one after the other."""
     tokens = np.cumsum([0, *(len(batch.ids) for batch in batches)])
     texts = np.cumsum([0, *(len(batch.rows) for batch in batches)])
     paired = any(batch.segments is not None for batch in batches)
-    return PackedBatch(
+    return Stream(
         ids=np.concatenate([batch.ids for batch in batches]),
         positions=np.concatenate([batch.positions for batch in batches]),
         segments=np.concatenate([_or_zeros(batch.segments, batch.ids) for batch in batches]) if paired else None,
-        offsets=np.concatenate([[0], *(batch.offsets[1:] + start for batch, start in zip(batches, tokens, strict=False))]),
+        starts=np.concatenate([batch.starts + start for batch, start in zip(batches, tokens, strict=False)]),
+        lengths=np.concatenate([batch.lengths for batch in batches]),
         labels=np.concatenate([batch.labels for batch in batches]),
         rows=np.concatenate([batch.rows for batch in batches]),
-        blocks=(),
-        cells=None,
         parts=tuple(Part(*(slice(int(at[k]), int(at[k + 1])) for at in (tokens, texts, blocks))) for k in range(len(batches))),
     )
 
 
-def _starts(blocks: Sequence[Block]) -> np.ndarray:
+def _placed(stream: Stream, blocks: tuple[Block, ...], order: np.ndarray | None = None) -> PackedBatch:
+    """Say which token stands in which cell."""
+    lengths = stream.lengths
+    begins = np.empty(len(lengths), np.int64)
+    begins[slice(None) if order is None else order] = _begins(blocks)
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    texts = within + np.repeat(stream.starts, lengths)
+    cells = np.full(len(stream.ids), blocks[-1].end)
+    cells[texts] = within + np.repeat(begins, lengths)
+    tokens = np.full(blocks[-1].end + 1, len(stream.ids) - 1)
+    tokens[cells[texts]] = texts
+    fields = {field.name: getattr(stream, field.name) for field in dataclasses.fields(Stream)}
+    return PackedBatch(**fields, blocks=blocks, cells=cells, tokens=tokens, order=order)
+
+
+def _begins(blocks: Sequence[Block]) -> np.ndarray:
     """The first cell of each text, (n,)."""
     return np.concatenate([np.arange(block.begin, block.end, block.longest) for block in blocks])
 
 
 def _or_zeros(segments: np.ndarray | None, ids: np.ndarray) -> np.ndarray:
     return np.zeros_like(ids) if segments is None else segments
-
-
-def _cells(batch: PackedBatch) -> np.ndarray:
-    return np.arange(len(batch.ids)) if batch.cells is None else batch.cells
 
 
 def _blocks(lengths: np.ndarray, ratio: float) -> Iterator[Block]:

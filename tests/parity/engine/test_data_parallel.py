@@ -64,7 +64,7 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(together):
 
 
 def test_each_process_draws_dropout_of_its_own(together):
-    states = load_file(next(together.glob("straight/checkpoint-*/tensors.safetensors")))["generators"]
+    states = load_file(next(together.glob("straight/checkpoint-*/tensors.safetensors")))["bits"]
     assert len(states) == len(torch.unique(states, dim=0)) == parallel.PROCESSES
 
 

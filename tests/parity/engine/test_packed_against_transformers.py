@@ -41,8 +41,8 @@ def theirs(model, split, rows, scale=1.0):
 def ours(model, split, rows, dtype=torch.float32, scale=1.0):
     batch = pack(split, rows)
     model.zero_grad()
-    # A generator is given although all rates are 0, so that the training path itself is compared.
-    answers = PackedClassifier(model, dtype)(batch, torch.Generator().manual_seed(0))
+    # A stream of bits is given although all rates are 0, so that the training path itself is compared.
+    answers = PackedClassifier(model, dtype)(batch, Bits(0))
     loss = F.cross_entropy(answers, torch.from_numpy(batch.labels))
     (loss * scale).backward()
     order = np.argsort(batch.rows)[np.argsort(np.argsort(rows))]

@@ -1,12 +1,14 @@
 """Self-attention of a packed batch: every text attends to itself alone, texts of like length in one rectangle.
 
-A rectangle holds the rows of m texts of at most L tokens. The cells past a text's end are zeros, and as keys they get a score
-of -inf. The cells of all rectangles lie one after the other:
+A rectangle holds the rows of m texts of at most L tokens. The cells past a text's end hold a filler, and as keys they get a
+score of -inf. The cells of all rectangles lie one after the other, with one for all fillers at the end:
 
-    stream       [a0 a1 a2 a3 | b0 b1 b2 | c0 | d0]        two rectangles: L = 4 and L = 1
+    stream       [a0 a1 a2 a3 | b0 b1 b2 | c0 | d0 | - -]        two rectangles: L = 4 and L = 1
     rectangles   [a0 a1 a2 a3]   [c0]
                  [b0 b1 b2  -]   [d0]
-    cells        [a0 a1 a2 a3 b0 b1 b2 - c0 d0]
+    cells        [a0 a1 a2 a3 b0 b1 b2 - c0 d0 -]
+
+Nothing reads a filler, so its gradient is zero, and so are those of the cells that hold one.
 """
 
 from __future__ import annotations
@@ -27,30 +29,39 @@ class Rectangles:
 
     Attributes:
         blocks: which texts and which cells each holds.
+        dtype: in which attention is computed.
         biases: of each, (texts * heads, 1, longest) 0 for tokens and -inf past them; None where every cell holds a token.
-        cells: (T,) the cell of each token; None when every cell holds one.
+        cells: (T,) the cell of each token.
+        tokens: (cells,) the token in each cell.
         order: (n,) the texts as the blocks take them; None when that is the batch's own order.
         parts: of each adapter, its blocks.
     """
 
     def __init__(self, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> None:
         self.blocks, self.heads = batch.blocks, heads
-        self.cells = None if batch.cells is None else torch.from_numpy(batch.cells).to(device)
+        # A CPU's matrix library compiles a kernel for every shape of a small half-precision product; in fp32 it has them all.
+        self.dtype = torch.float32 if device.type == "cpu" else dtype
+        self.cells, self.tokens = (torch.from_numpy(numbers).to(device) for numbers in (batch.cells, batch.tokens))
         self.order = None if batch.order is None else torch.from_numpy(batch.order).to(device)
         self.parts = [part.blocks for part in batch.parts]
-        lengths = torch.from_numpy(batch.offsets).diff()
-        lengths = lengths if batch.order is None else lengths[torch.from_numpy(batch.order)]
-        self.biases = [_bias(lengths[block.first : block.last], block.longest, heads, device, dtype) for block in batch.blocks]
+        lengths = torch.from_numpy(batch.lengths if batch.order is None else batch.lengths[batch.order])
+        self.biases = [self._bias(lengths[block.first : block.last], block.longest, device) for block in batch.blocks]
+
+    def _bias(self, lengths: Tensor, longest: int, device: torch.device) -> Tensor | None:
+        if int(lengths[-1]) == longest:
+            return None
+        past = torch.arange(longest) >= lengths[:, None]
+        bias = torch.zeros(past.shape, dtype=self.dtype).masked_fill_(past, -math.inf)
+        return bias.repeat_interleave(self.heads, 0).unsqueeze(1).to(device)
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows of the tokens, (T, width), to rows of the cells, with zeros past the texts' ends."""
-        if self.cells is None:
-            return rows
-        return rows.new_zeros(self.blocks[-1].end, rows.shape[1]).index_copy_(0, self.cells, rows)
+        """Rows of the tokens, (T, width), to rows of the cells."""
+        return rows.index_select(0, self.tokens)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The inverse of spread."""
-        return rows if self.cells is None else rows.index_select(0, self.cells)
+        """Rows of the cells back to rows of the tokens; those of fillers are zeros."""
+        rows[-1] = 0
+        return rows.index_select(0, self.cells)
 
     def inside(self, cells: Tensor, block: Block, parts: int) -> Tensor:
         """A block's cells, of width parts * hidden, seen as (parts, texts, heads, longest, d)."""
@@ -62,13 +73,10 @@ class Rectangles:
         """A block's rows of (n, hidden) seen as (1, texts, heads, 1, d)."""
         return rows[block.first : block.last].view(1, block.last - block.first, self.heads, 1, -1)
 
-
-def _bias(lengths: Tensor, longest: int, heads: int, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    if int(lengths[-1]) == longest:
-        return None
-    past = torch.arange(longest) >= lengths[:, None]
-    bias = torch.zeros(past.shape, dtype=dtype).masked_fill_(past, -math.inf)
-    return bias.repeat_interleave(heads, 0).unsqueeze(1).to(device)
+    def flat(self, seen: Tensor) -> Tensor:
+        """(parts, texts, heads, length, d) as (parts, texts * heads, length, d), contiguous and in the type of attention."""
+        copy = torch.empty(seen.shape, dtype=self.dtype, device=seen.device).copy_(seen)
+        return copy.view(len(seen), -1, *seen.shape[-2:])
 
 
 def attend(first: Tensor | None, states: Tensor, rectangles: Rectangles, p: float, rows: Rows) -> Tensor:
@@ -90,7 +98,7 @@ def attend(first: Tensor | None, states: Tensor, rectangles: Rectangles, p: floa
     ]
     sizes = [math.prod(shape) for shape in shapes]
     # One draw for all rectangles: many small ones would cost more calls than bits.
-    drawn = rows.flat_mask([sum(sizes[blocks]) for blocks in rectangles.parts], p)
+    drawn = rows.flat_mask([sum(sizes[blocks]) for blocks in rectangles.parts], p, rectangles.dtype)
     pieces: list[Mask | None] = [None] * len(shapes)
     if drawn is not None:
         kept = drawn.keep.split(sizes)
@@ -132,7 +140,7 @@ class _Attend(torch.autograd.Function):
         g = g if ctx.has_first else rectangles.spread(g)
         for block, mask in zip(rectangles.blocks, ctx.masks, strict=True):
             seen = _place(g, d_first, rectangles, block)
-            go = seen.reshape(-1, *seen.shape[-2:])
+            (go,) = rectangles.flat(seen)
             queries, keys, values, probabilities = (next(saved) for _ in range(4))
             found = _gradients(go, queries, keys, values, probabilities, mask)
             _write(found, d_first, d_cells, rectangles, block)
@@ -167,10 +175,9 @@ def _product(left: Tensor, right: Tensor, scale: float, bias: Tensor | None = No
 def _read(first: Tensor | None, cells: Tensor, rectangles: Rectangles, block: Block) -> tuple[Tensor, Tensor, Tensor]:
     """Contiguous queries, keys and values of a rectangle, each (texts * heads, length, d)."""
     seen = rectangles.inside(cells, block, 3 if first is None else 2)
-    parts = list(seen.reshape(len(seen), -1, *seen.shape[-2:]))
+    parts = list(rectangles.flat(seen))
     if first is not None:
-        asking = rectangles.firsts(first, block)
-        parts.insert(0, asking.reshape(-1, *asking.shape[-2:]))
+        parts[:0] = rectangles.flat(rectangles.firsts(first, block))
     queries, keys, values = parts
     return queries, keys, values
 

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorabert.engine.packed.functions import Stretch
+from lorabert.engine.packed.functions import dropout
+from lorabert.engine.packed.masks import Mask
 from lorabert.engine.packed.reading import LowRank
 
 
-def dora(y: Tensor, x: Tensor, weight: Tensor, stretch: Stretch, low: LowRank) -> Tensor:
+def dora(y: Tensor, x: Tensor, weight: Tensor, low: LowRank, rows: slice, columns: slice, mask: Mask | None) -> Tensor:
     """Add (k - 1) x' W^T + k s x' A^T B^T on its rows and columns, with x' = x * m and k = magnitude / |W + s B A|.
 
     The norm is of each output's row and is taken as a constant (Liu et al. 2024, section 4.3). Without dropout the result is
@@ -20,14 +21,16 @@ def dora(y: Tensor, x: Tensor, weight: Tensor, stretch: Stretch, low: LowRank) -
         y: x W^T + b, (T, out of all columns).
         x: (T, in).
         weight: W of all columns, (out of all, in).
-        stretch: where it works.
         low: A, B, s and the magnitude.
+        rows: its adapter's own.
+        columns: its layer's own, of y.
+        mask: dropout on its rows of x.
     """
-    own = weight[stretch.begin : stretch.end]
+    own = weight[columns]
     with torch.no_grad():
         norm = (own.float() + low.scale * (low.b @ low.a)).norm(dim=1)
     ratio = (low.magnitude / norm).to(x.dtype)
-    kept = stretch.kept(x) * (stretch.mask.scale if stretch.mask else 1.0)
+    kept = dropout(x[rows], mask)
     change = (ratio - 1) * F.linear(kept, own)
     change = change + ratio * low.scale * F.linear(F.linear(kept, low.a.to(x.dtype)), low.b.to(x.dtype))
-    return y + F.pad(change, (stretch.begin, y.shape[1] - stretch.end, stretch.rows.start, len(y) - stretch.rows.stop))
+    return y + F.pad(change, (columns.start, y.shape[1] - columns.stop, rows.start, len(y) - rows.stop))

@@ -14,6 +14,7 @@ from lorabert.data.batching import PackedBatch, by_length, pack
 from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed.attention import Rectangles, attend
 from lorabert.engine.packed.functions import add_norm, dropout
+from lorabert.engine.packed.masks import Bits
 from lorabert.engine.packed.projection import Projection
 from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, has, layers_of, part, parts_of, rate
 from lorabert.engine.packed.rows import Rows
@@ -51,24 +52,30 @@ class PackedBase:
         self.head = [_HeadLayer(classifier, step, merged) for step in parts.head]
 
     def __call__(
-        self, batch: PackedBatch, adapters: Sequence[Adapter], generators: Sequence[torch.Generator] | None = None
+        self, batch: PackedBatch, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None
     ) -> list[Tensor]:
         """Logits of each adapter's texts in the batch's order, (n, C) float32.
 
         Args:
             batch: from `data.batching.pack` for one adapter, `join` or `merge` for several.
             adapters: of each part.
-            generators: of each part, all its dropout follows its own; None for no dropout.
+            streams: of each part, all its dropout follows its own; None for no dropout.
         """
-        tokens = Rows(adapters, [part.tokens for part in batch.parts], generators, self.dtype)
-        texts = Rows(adapters, [part.texts for part in batch.parts], generators, self.dtype)
+        tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype)
+        texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype)
         rectangles = Rectangles(batch, self.heads, self.device, self.dtype)
-        firsts = torch.from_numpy(batch.offsets[:-1]).to(self.device)
+        firsts = torch.from_numpy(batch.starts).to(self.device)
         x = self.embeddings(batch, tokens, self.device)
         for layer in self.layers:
             x = layer(x, rectangles, firsts, tokens, texts)
-        exact = Rows(adapters, texts.stretches, generators, torch.float32)
+        exact = Rows(adapters, texts.stretches, streams, torch.float32)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
+
+    def joined(self, adapter: Adapter) -> Adapter:
+        """The same adapter for answering only, with fewer and larger products: one LoRA where several read the same input."""
+        states = [layer.states for layer in self.layers]
+        joined = {state.joined: low for state in states if (low := state.join(adapter)) is not None}
+        return Adapter({**adapter.low_ranks, **joined}, adapter.head)
 
     def _classify(self, x: Tensor, rows: Rows) -> Tensor:
         """One adapter's head, in fp32."""
@@ -94,9 +101,9 @@ class PackedClassifier:
         self.base = PackedBase(classifier_of(model), dtype, merged=adapter if merged else None)
         self.adapter = Adapter({}, adapter.head) if merged else adapter
 
-    def __call__(self, batch: PackedBatch, generator: torch.Generator | None = None) -> Tensor:
-        """Logits of the batch's texts in the batch's order, (n, C) float32; all dropout follows the generator."""
-        return self.base(batch, [self.adapter], [generator] if generator else None)[0]
+    def __call__(self, batch: PackedBatch, stream: Bits | None = None) -> Tensor:
+        """Logits of the batch's texts in the batch's order, (n, C) float32; all dropout follows the stream."""
+        return self.base(batch, [self.adapter], [stream] if stream else None)[0]
 
 
 class _Embeddings:

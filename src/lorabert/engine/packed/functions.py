@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,46 +15,89 @@ from lorabert.engine.packed.masks import Mask
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Where one LoRA works: some rows of a projection's input, and some columns of its output.
+class Group:
+    """The LoRAs of one adapter on layers that read the same input.
 
     Attributes:
-        rows: its adapter's own, (n, in) of the input.
-        begin, end: the columns, out = end - begin.
-        scale: lora_alpha / r, or lora_alpha / sqrt(r).
-        mask: dropout on the input of A, (n, in).
+        rows: of the input, its adapter's own n.
+        columns: of the output, of each LoRA.
+        scales: lora_alpha / r, or lora_alpha / sqrt(r), of each.
+        mask: dropout on the inputs of their A's, side by side, (n, k in).
     """
 
     rows: slice
-    begin: int
-    end: int
-    scale: float
+    columns: Sequence[slice]
+    scales: Sequence[float]
     mask: Mask | None
 
     @property
-    def whole_scale(self) -> float:
-        """The scale of B A with that of the dropout in it."""
-        return self.scale * self.mask.scale if self.mask else self.scale
+    def span(self) -> slice:
+        """The columns from the first LoRA's to the last one's."""
+        return slice(self.columns[0].start, self.columns[-1].stop)
 
     def kept(self, x: Tensor) -> Tensor:
-        """The rows of x after dropout, not yet scaled."""
-        return x[self.rows] if self.mask is None else x[self.rows] * self.mask.keep
+        """The adapter's rows of x after each LoRA's own dropout, not yet scaled, (n, k in); without dropout (n, in)."""
+        x = x[self.rows]
+        if self.mask is None:
+            return x
+        return (x.unsqueeze(1) * self.mask.keep.view(len(x), -1, x.shape[1])).view(len(x), -1)
+
+    def places(self, matrices: Sequence[Tensor]) -> Iterator[tuple[slice, slice, slice, float]]:
+        """Of each LoRA its ranks, its columns of `kept`, its rows of B, all counted in the group, and the scale of B."""
+        rank, scale = 0, self.mask.scale if self.mask else 1.0
+        for number, (a, columns, own) in enumerate(zip(matrices[::2], self.columns, self.scales, strict=True)):
+            begin = number * a.shape[1] if self.mask else 0
+            out = slice(columns.start - self.span.start, columns.stop - self.span.start)
+            yield slice(rank, rank + len(a)), slice(begin, begin + a.shape[1]), out, scale * own
+            rank += len(a)
+
+    def stacked(self, matrices: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """All A's, (ranks, width of `kept`), and all B's with their scales, (columns of the span, ranks), zeros elsewhere.
+
+        So k LoRAs cost two products and not 2 k, of which most of the time would go into the calls.
+        """
+        *_, (last, inputs, _, _) = places = list(self.places(matrices))
+        a_all = matrices[0].new_zeros(last.stop, inputs.stop, dtype=dtype)
+        b_all = matrices[0].new_zeros(self.span.stop - self.span.start, last.stop, dtype=dtype)
+        for a, b, (ranks, inputs, out, scale) in zip(matrices[::2], matrices[1::2], places, strict=True):
+            a_all[ranks, inputs] = a
+            torch.mul(b, scale, out=b_all[out, ranks])
+        return a_all, b_all
 
 
-def project(x: Tensor, weight: Tensor, bias: Tensor | None, low_ranks: list[tuple[Stretch, Tensor, Tensor]]) -> Tensor:
+class Weight(NamedTuple):
+    """A linear layer's W and b, for the forward and for the backward.
+
+    Attributes:
+        plain: W, (out, in), in the type of the products when frozen.
+        bias: b, (out,), or None.
+        packed: W as the matrix library wants it for x W^T, or None: laid out once, it need not be at every call.
+    """
+
+    plain: Tensor
+    bias: Tensor | None
+    packed: Tensor | None = None
+
+
+def packed(weight: Tensor) -> Tensor | None:
+    """A frozen W laid out for x W^T, where that pays: half precision on a CPU whose oneDNN multiplies in it."""
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def project(x: Tensor, weight: Weight, low_ranks: Sequence[tuple[Group, Sequence[Tensor]]]) -> Tensor:
     """Compute y = x W^T + b, and on the rows and columns of each LoRA + s (x * m) A^T B^T.
 
     Args:
         x: (T, in).
-        weight: W, (out, in), in the type of x when frozen.
-        bias: b, (out,).
-        low_ranks: where each works, with A (r, in) and B (out, r).
+        weight: W and b.
+        low_ranks: of each adapter, where its LoRAs work, with A (r, in) and B (out, r) of each, one after the other.
 
     Returns:
         (T, out), in the type of x.
     """
-    matrices = [matrix for _, a, b in low_ranks for matrix in (a, b)]
-    return _Project.apply(x, weight, bias, [stretch for stretch, _, _ in low_ranks], *matrices)
+    return _Project.apply(x, *weight, [group for group, _ in low_ranks], *chain(*(own for _, own in low_ranks)))
 
 
 class _Project(torch.autograd.Function):
@@ -62,46 +107,67 @@ class _Project(torch.autograd.Function):
         dL/dW = g^T x                dL/db = sum of g over tokens
 
     A LoRA reads and writes its own rows alone, so other adapters' examples give its A and B a gradient of exactly zero.
-    A frozen W costs neither its gradient nor the memory of x; x is kept only where an adapter or a trained W needs it.
+    A frozen W costs neither its gradient nor the memory of x; of x only what an adapter has read is kept.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stretches: list[Stretch], *matrices: Tensor) -> Tensor:
-        weight = weight.to(x.dtype)
-        y = F.linear(x, weight, None if bias is None else bias.to(x.dtype))
-        lows = []
-        for stretch, a, b in zip(stretches, matrices[::2], matrices[1::2], strict=True):
-            low = F.linear(stretch.kept(x), a.to(x.dtype))
-            y[stretch.rows, stretch.begin : stretch.end].addmm_(low, b.to(x.dtype).t(), alpha=stretch.whole_scale)
-            lows.append(low)
-        ctx.stretches, ctx.bias = stretches, bias is not None
-        ctx.save_for_backward(x if stretches or ctx.needs_input_grad[1] else None, weight, *lows, *matrices)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None, groups: list[Group],
+                *matrices: Tensor) -> Tensor:  # fmt: skip
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        if packed is None:
+            y = F.linear(x, weight, bias)
+        else:
+            y = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+        saved = []
+        for group, own in _shared_out(groups, matrices):
+            a, b = group.stacked(own, x.dtype)
+            kept = group.kept(x)
+            low = F.linear(kept, a)
+            y[group.rows, group.span].addmm_(low, b.t())
+            saved += [kept, low, a, b]
+        ctx.groups = groups
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, *matrices, *saved)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (g,) = gradients
         x, weight, *rest = ctx.saved_tensors
-        lows, matrices = rest[: len(ctx.stretches)], rest[len(ctx.stretches) :]
         needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         dx = g @ weight if needs_x else None
+        matrices, saved = rest[: len(rest) - 4 * len(ctx.groups)], iter(rest[len(rest) - 4 * len(ctx.groups) :])
         d_matrices: list[Tensor] = []
-        for stretch, low, a, b in zip(ctx.stretches, lows, matrices[::2], matrices[1::2], strict=True):
-            columns = g[stretch.rows, stretch.begin : stretch.end]
-            v = (columns @ b.to(g.dtype)).mul_(stretch.whole_scale)
-            d_matrices += [(v.t() @ stretch.kept(x)).to(a.dtype), (columns.t() @ low).mul_(stretch.whole_scale).to(b.dtype)]
+        for group, own in _shared_out(ctx.groups, matrices):
+            kept, low, a, b = (next(saved) for _ in range(4))
+            columns = g[group.rows, group.span]
+            v = columns @ b
+            d_a, d_b = v.t() @ kept, columns.t() @ low
+            for like, (ranks, inputs, out, scale) in zip(own[::2], group.places(own), strict=True):
+                d_matrices += [d_a[ranks, inputs].to(like.dtype), d_b[out, ranks].to(like.dtype) * scale]
             if dx is not None:
-                _add_masked(dx[stretch.rows], v, a.to(g.dtype), stretch.mask)
+                _add_masked(dx[group.rows], v, a, group.mask)
         d_weight = (g.t() @ x).float() if needs_weight else None
         d_bias = g.sum(0, dtype=torch.float32) if needs_bias else None
-        return dx, d_weight, d_bias, None, *d_matrices
+        return dx, d_weight, d_bias, None, None, *d_matrices
+
+
+def _shared_out(groups: Sequence[Group], matrices: Sequence[Tensor]) -> Iterator[tuple[Group, Sequence[Tensor]]]:
+    """Each group with its own matrices, of a list of all."""
+    begin = 0
+    for group in groups:
+        yield group, matrices[begin : begin + 2 * len(group.columns)]
+        begin += 2 * len(group.columns)
 
 
 def _add_masked(dx: Tensor, v: Tensor, a: Tensor, mask: Mask | None) -> None:
+    """Add (v A) * m, of each LoRA that read x under a mask of its own."""
     if mask is None:
         dx.addmm_(v, a)
-    else:
-        dx.addcmul_(v @ a, mask.keep)
+        return
+    width = dx.shape[1]
+    d_kept = v @ a
+    for begin in range(0, d_kept.shape[1], width):
+        dx.addcmul_(d_kept[:, begin : begin + width], mask.keep[:, begin : begin + width])
 
 
 def add_norm(u: Tensor, residual: Tensor | None, mask: Mask | None, norm: torch.nn.LayerNorm) -> Tensor:

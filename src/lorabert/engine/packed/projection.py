@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorabert.engine.packed.dora import dora
-from lorabert.engine.packed.functions import Stretch, project
+from lorabert.engine.packed.functions import Group, Weight, packed, project
 from lorabert.engine.packed.reading import Adapter, LowRank, linear
 from lorabert.engine.packed.rows import Rows
 
@@ -25,14 +25,16 @@ class Projection:
     """
 
     def __init__(self, classifier: Any, names: Sequence[str], dtype: torch.dtype, merged: Adapter | None = None) -> None:
-        self.names = names
+        self.names, self.joined = names, "+".join(names)
         self.layers = [linear(classifier, name) for name in names]
         self.ends = torch.tensor([layer.out_features for layer in self.layers]).cumsum(0).tolist()
-        self.frozen: Tensor | None = None
-        if merged is not None:
-            self.frozen = torch.cat([_merged(layer.weight, merged.low_ranks.get(name)) for name, layer in self]).to(dtype)
-        elif not any(layer.weight.requires_grad for layer in self.layers):
-            self.frozen = _joined([layer.weight for layer in self.layers]).detach().to(dtype)
+        self.frozen: Weight | None = None
+        trained = any(p.requires_grad for layer in self.layers for p in layer.parameters(recurse=False))
+        if merged is not None or not trained:
+            low_ranks = merged.low_ranks if merged else {}
+            weight = _joined([_merged(layer.weight, low_ranks.get(name)) for name, layer in self]).to(dtype)
+            bias = None if self.layers[0].bias is None else _joined([layer.bias for layer in self.layers]).detach().to(dtype)
+            self.frozen = Weight(weight, bias, packed(weight))
 
     def __iter__(self) -> Any:
         """Name and layer of each."""
@@ -40,21 +42,52 @@ class Projection:
 
     def __call__(self, x: Tensor, rows: Rows) -> Tensor:
         """The layers' outputs side by side, (T, out)."""
-        weight = _joined([layer.weight for layer in self.layers]) if self.frozen is None else self.frozen
-        bias = None if self.layers[0].bias is None else _joined([layer.bias for layer in self.layers])
-        plain: list[tuple[Stretch, LowRank]] = []
-        magnified: list[tuple[Stretch, LowRank]] = []
-        for number, (adapter, stretch) in enumerate(zip(rows.adapters, rows.stretches, strict=True)):
-            for name, layer, end in zip(self.names, self.layers, self.ends, strict=True):
-                low = adapter.low_ranks.get(name)
-                if low is not None:
-                    mask = rows.own_mask(number, x.shape[1], low.p)
-                    place = Stretch(stretch, end - layer.out_features, end, low.scale, mask)
-                    (plain if low.magnitude is None else magnified).append((place, low))
-        y = project(x, weight, bias, [(place, low.a, low.b) for place, low in plain])
-        for place, low in magnified:
-            y = dora(y, x, weight, place, low)
+        weight = self.frozen or self._trained()
+        groups: list[tuple[Group, list[Tensor]]] = []
+        magnified: list[tuple[int, slice, LowRank]] = []
+        for number, adapter in enumerate(rows.adapters):
+            carried = self._carried(adapter)
+            plain = [(columns, low) for columns, low in carried if low.magnitude is None]
+            if plain:
+                groups.append((_group(number, plain, x.shape[1], rows), [matrix for _, low in plain for matrix in (low.a, low.b)]))
+            magnified += [(number, columns, low) for columns, low in carried if low.magnitude is not None]
+        y = project(x, weight, groups)
+        for number, columns, low in magnified:
+            y = dora(y, x, weight.plain, low, rows.stretches[number], columns, rows.own_mask(number, x.shape[1], low.p))
         return y
+
+    def _trained(self) -> Weight:
+        """The layers as they are now."""
+        bias = None if self.layers[0].bias is None else _joined([layer.bias for layer in self.layers])
+        return Weight(_joined([layer.weight for layer in self.layers]), bias)
+
+    def _carried(self, adapter: Adapter) -> list[tuple[slice, LowRank]]:
+        """Each LoRA that an adapter has here, with its columns."""
+        joined = adapter.low_ranks.get(self.joined)
+        if joined is not None:
+            return [(slice(0, self.ends[-1]), joined)]
+        found = zip(self.layers, self.ends, map(adapter.low_ranks.get, self.names), strict=True)
+        return [(slice(end - layer.out_features, end), low) for layer, end, low in found if low is not None]
+
+    def join(self, adapter: Adapter) -> LowRank | None:
+        """An adapter's LoRAs here as one: their A one below the other, each B on its own columns. None if that gains nothing.
+
+        What is trained or dropped later does not show, so this is for answering only.
+        """
+        carried = self._carried(adapter)
+        if len(carried) < 2 or any(low.magnitude is not None for _, low in carried):
+            return None
+        group = Group(slice(0, 0), [columns for columns, _ in carried], [low.scale for _, low in carried], None)
+        a, b = group.stacked([matrix for _, low in carried for matrix in (low.a, low.b)], torch.float32)
+        whole = b.new_zeros(self.ends[-1], b.shape[1])
+        whole[group.span] = b
+        return LowRank(a, whole, 1.0, 0.0)
+
+
+def _group(number: int, carried: list[tuple[slice, LowRank]], width: int, rows: Rows) -> Group:
+    (_, first), *_ = carried
+    mask = rows.own_mask(number, width * len(carried), first.p)
+    return Group(rows.stretches[number], [columns for columns, _ in carried], [low.scale for _, low in carried], mask)
 
 
 def _joined(tensors: list[Any]) -> Tensor:

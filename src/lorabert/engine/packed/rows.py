@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lorabert.engine.packed.masks import Mask, draw
+from lorabert.engine.packed.masks import Bits, Mask, draw
 from lorabert.engine.packed.reading import Adapter
 
 
@@ -18,23 +18,23 @@ class Rows:
     Attributes:
         adapters: in the order of their rows.
         stretches: the rows of each.
-        generators: of each, for its dropout; None for no dropout.
+        streams: of each, for its dropout; None for no dropout.
         dtype: of the matrices.
     """
 
     adapters: Sequence[Adapter]
     stretches: Sequence[slice]
-    generators: Sequence[torch.Generator] | None
+    streams: Sequence[Bits] | None
     dtype: torch.dtype
 
     def mask(self, width: int, p: float) -> Mask | None:
         """Dropout for a matrix of this width, (rows, width)."""
-        found = self.flat_mask([(rows.stop - rows.start) * width for rows in self.stretches], p)
+        found = self.flat_mask([(rows.stop - rows.start) * width for rows in self.stretches], p, self.dtype)
         return None if found is None else Mask(found.keep.view(-1, width), found.scale)
 
-    def flat_mask(self, sizes: Sequence[int], p: float) -> Mask | None:
+    def flat_mask(self, sizes: Sequence[int], p: float, dtype: torch.dtype) -> Mask | None:
         """Dropout for elements laid in a row, so many of each adapter."""
-        return None if self.generators is None else draw(self.generators, sizes, p, self.dtype)
+        return None if self.streams is None else draw(self.streams, sizes, p, dtype)
 
     def own_mask(self, number: int, width: int, p: float) -> Mask | None:
         """Dropout for the rows of one adapter, (its rows, width)."""
@@ -43,5 +43,5 @@ class Rows:
     def alone(self, number: int) -> Rows:
         """The rows of one adapter, counted from 0."""
         size = self.stretches[number].stop - self.stretches[number].start
-        generators = None if self.generators is None else [self.generators[number]]
-        return Rows([self.adapters[number]], [slice(0, size)], generators, self.dtype)
+        streams = None if self.streams is None else [self.streams[number]]
+        return Rows([self.adapters[number]], [slice(0, size)], streams, self.dtype)

@@ -1,7 +1,7 @@
 """Checkpoints of the fast engine: safetensors and JSON, whole or absent.
 
     checkpoints/checkpoint-<step>/
-        tensors.safetensors   trained weights, AdamW's moments, the loss scale of fp16, the state of each process's generator
+        tensors.safetensors   trained weights, AdamW's moments, the loss scale of fp16, the state of each process's random bits
         progress.json         where the run stands
         complete              written last
 

@@ -163,7 +163,7 @@ class _Team:
     def _compute(self, batches: dict[Run, PackedBatch]) -> None:
         started = time.perf_counter()
         joined = join(list(batches.values()))
-        answers = self.base(joined, [run.adapter for run in batches], [run.generator for run in batches])
+        answers = self.base(joined, [run.adapter for run in batches], [run.bits for run in batches])
         losses = [run.loss(found, batch) for (run, batch), found in zip(batches.items(), answers, strict=True)]
         torch.autograd.backward([run.optimising.scaler.scale(loss) for run, loss in zip(batches, losses, strict=True)])
         seconds = time.perf_counter() - started

@@ -16,7 +16,7 @@ from lorabert import processes
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, PackedBatch, pack, share
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed import PackedBase, adapter_in, logits
+from lorabert.engine.packed import Bits, PackedBase, adapter_in, logits
 from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
 from lorabert.engine.training.display import Display
@@ -62,7 +62,7 @@ class Run:
     Attributes:
         job: what was asked for.
         adapter: the trained parameters, as the packed forward takes them.
-        generator: all dropout follows it.
+        bits: all dropout follows them.
         optimising: its optimizer.
         progress: steps, epochs, best epoch.
         seconds: its share of the time spent.
@@ -73,7 +73,7 @@ class Run:
         self.job, self.base, self.display = job, base, display
         self.adapter = adapter_in(job.model)
         self.optimising = Optimising(job.model, job.settings, job.plan, scaling=job.placement.precision == "fp16")
-        self.generator = torch.Generator(base.device).manual_seed(_dropout_seed(job.settings.seed, processes.rank()))
+        self.bits = Bits(_dropout_seed(job.settings.seed, processes.rank()), base.device)
         self.progress = Progress()
         self.seconds = 0.0
         self.examples = 0
@@ -93,15 +93,14 @@ class Run:
         if found is None:
             return
         self.progress, tensors = found
-        generators = tensors.pop("generators")
-        if len(generators) != processes.count():
+        states = tensors.pop("bits")
+        if len(states) != processes.count():
             raise InputError(
                 "A run goes on with as many processes as it began with",
-                got=f"{processes.count()} instead of {len(generators)}",
-                fix=f"Start it with torchrun --nproc_per_node {len(generators)}" if len(generators) > 1 else "Start it alone",
+                got=f"{processes.count()} instead of {len(states)}",
+                fix=f"Start it with torchrun --nproc_per_node {len(states)}" if len(states) > 1 else "Start it alone",
             )
-        # A row of a matrix as it lies there crashes torch 2.13.
-        self.generator.set_state(generators[processes.rank()].clone())
+        self.bits.restore(states[processes.rank()])
         self.optimising.restore(tensors, self.progress.step, self.progress.skipped)
 
     def batches(self) -> Iterator[PackedBatch]:
@@ -134,9 +133,9 @@ class Run:
         self.progress.epochs += 1
         self._validate()
         if self.job.settings.save_strategy == "epoch":
-            generators = processes.collect(self.generator.get_state())
+            states = processes.collect(self.bits.state())
             if processes.rank() == 0:
-                saved.save(self.job.checkpoints, self.progress, {**self.optimising.tensors(), "generators": generators})
+                saved.save(self.job.checkpoints, self.progress, {**self.optimising.tensors(), "bits": states})
 
     def loss(self, answers: Tensor, batch: PackedBatch) -> Tensor:
         """What these texts add to their step's loss, the mean over each batch's texts and then over the step's batches.

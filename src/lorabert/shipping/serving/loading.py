@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lorabert.engine.multilora import Shared, read
 from lorabert.engine.packed import Adapter
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
@@ -60,11 +60,11 @@ class Loader:
     Args:
         base: the base in memory.
         model: the classifier that it was loaded into, by which a tokenizer's fit is checked.
-        read: the engine's reader of an adapter folder.
+        shared: the engine's forward on that base.
     """
 
-    def __init__(self, base: Base, model: Any, read: Callable[[Path], Adapter]) -> None:
-        self._base, self._model, self._read = base, model, read
+    def __init__(self, base: Base, model: Any, shared: Shared) -> None:
+        self._base, self._model, self._shared = base, model, shared
         self._tokenizers: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
     def load(self, name: str, folder: Path) -> Served:
@@ -99,13 +99,13 @@ class Loader:
         if logits.shape != (len(texts), len(labels)):
             found = f"it has {len(texts)} recorded texts, {len(labels)} labels and logits of shape {logits.shape}"
             raise MismatchError(f"The adapter {name!a}", [found])
-        adapter = self._read(folder)
+        adapter = read(folder, self._shared)
         if wrong := misfits(adapter, self._model, len(labels)):
             raise MismatchError(f"The adapter {name!a}", wrong)
         return Served(
             id=name,
             sha256=manifest["manifest_sha256"],
-            adapter=adapter,
+            adapter=self._shared.base.joined(adapter),
             labels=labels,
             max_length=int(manifest["max_length"]),
             pairs=labels_pairs(manifest),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lorabert.config import ModelConfig
+from lorabert.engine.multilora import Shared
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
@@ -17,7 +18,7 @@ from lorabert.shipping.serving.catalogue import Catalogue, readable
 from lorabert.shipping.serving.loading import Loader
 from lorabert.shipping.serving.metrics import Metrics
 from lorabert.shipping.serving.registry import Registry
-from lorabert.shipping.serving.scheduler import Answer, Scheduler
+from lorabert.shipping.serving.scheduler import Scheduler
 from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import MEBIBYTE, Settings
 from lorabert.shipping.store import Store
@@ -100,26 +101,23 @@ def base_of(targets: Targets, base_name: str | None) -> Base:
     return base
 
 
-def engine_of(base: Base) -> tuple[Any, Callable[[Path], Any], Answer]:
-    """The base in memory: the classifier it was loaded into, the reader of adapters, and the forward.
+def engine_of(base: Base) -> tuple[Any, Shared]:
+    """The base in memory: the classifier it was loaded into, and its forward for any adapters.
 
     Raises:
         Unsupported: the engine does not know the architecture.
     """
-    from lorabert.engine import multilora
-
     model = bases.load(base, ["0", "1"]).model
-    shared = multilora.Shared(model)
-    return model, lambda folder: multilora.read(folder, shared), shared.logits
+    return model, Shared(model)
 
 
 def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
     """A service that has the base in memory and its threads running."""
     metrics = Metrics()
-    model, read, answer = engine_of(base)
+    model, shared = engine_of(base)
     catalogue = Catalogue(targets.stores, targets.folders)
-    registry = Registry(catalogue, Loader(base, model, read), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
-    return Service(settings, registry, Scheduler(answer, settings.batch_tokens, metrics), metrics)
+    registry = Registry(catalogue, Loader(base, model, shared), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
+    return Service(settings, registry, Scheduler(shared.logits, settings.batch_tokens, metrics), metrics)
 
 
 async def load_first(service: Service, targets: Targets) -> None:
