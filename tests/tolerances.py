@@ -3,8 +3,8 @@
 import transformers
 from packaging.version import Version
 
-# fp32 sums in another order: a few dozen roundings of 6e-8 of values near one.
-FP32_LOGITS = 2e-6
+# fp32 sums in another order, which differs by processor too: a few dozen roundings of 6e-8 of values near one.
+FP32_LOGITS = 4e-6
 # A fresh random base has embeddings of 0.02, which its first layer norm and softmax make much of: there PEFT's own fp32 logits
 # are up to 4e-6 from those in fp64.
 FP32_LOGITS_OF_FRESH_BASES = 2e-5

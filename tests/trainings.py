@@ -53,13 +53,13 @@ def furthest(left, right, *, but=()):
     return max(float((left[name] - right[name]).abs().max()) for name in left if not name.endswith(but))
 
 
-def same_events(got, expected):
+def same_events(got, expected, tolerance=tolerances.FP32_LOSS_TRAJECTORY):
     """The same reports in the same order, with the same keys, steps and rates, and losses within the tolerance."""
     assert [event.keys() for event in got] == [event.keys() for event in expected]
     for ours, theirs in zip(got, expected, strict=True):
         assert (ours["event"], ours["step"], ours["epoch"]) == (theirs["event"], theirs["step"], theirs["epoch"])
         assert ours.get("learning_rate") == pytest.approx(theirs.get("learning_rate"))
-        assert ours["loss"] == pytest.approx(theirs["loss"], abs=tolerances.FP32_LOSS_TRAJECTORY)
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=tolerance)
 
 
 class Killed(Exception):

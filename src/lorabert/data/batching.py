@@ -11,7 +11,7 @@ import numpy as np
 from lorabert.data.encoding import EncodedSplit
 
 # A text shorter than this share of its block's longest opens the next block.
-BLOCK_RATIO = 0.6
+BLOCK_RATIO = 0.75
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from classifiers import stream
 from lorabert.config import LoraConfig, ModelConfig, TrainConfig
 from lorabert.data import batching
 from lorabert.data.batching import join, merge, pack
-from lorabert.engine.packed import PackedBase, PackedClassifier, adapter_in, classifier_of
+from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
 from lorabert.engine.training import Job, fit_together
 from lorabert.errors import InputError, Unsupported
 from lorabert.hardware import Placement

@@ -13,7 +13,7 @@ from classifiers import classifier
 from lorabert.data import batching
 from lorabert.data.batching import BatchPlan
 from lorabert.engine import reference
-from lorabert.engine.packed.masks import draw
+from lorabert.engine.packed.masks import Bits, draw
 from lorabert.engine.training import checkpoints, fit
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
@@ -158,13 +158,13 @@ def test_dropout_agrees_with_transformers_in_the_mean(use_dora):
     from lorabert.engine.packed import PackedClassifier
 
     model, rows = classifier(dropout=0.2, target_modules="all-linear", use_dora=use_dora), np.arange(16)
-    generator = torch.Generator().manual_seed(0)
+    bits = Bits(0)
     batch, packed = pack(TRAIN, rows), PackedClassifier(model)
     inputs = padded(TRAIN, batch.rows)
     inputs.pop("labels")
     torch.manual_seed(0)
     with torch.no_grad():
-        ours = torch.stack([packed(batch, generator) for _ in range(100)])
+        ours = torch.stack([packed(batch, bits) for _ in range(100)])
         model.train()
         theirs = torch.stack([model(**inputs).logits for _ in range(100)])
     error = (ours.var(0) / 100 + theirs.var(0) / 100).sqrt()
@@ -174,7 +174,7 @@ def test_dropout_agrees_with_transformers_in_the_mean(use_dora):
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.3])
 def test_dropout_rates(p):
-    mask = draw([torch.Generator().manual_seed(0)], [999_000], p, torch.float32)
+    mask = draw([Bits(0)], [999_000], p, torch.float32)
     assert mask is not None
     assert set(mask.keep.unique().tolist()) == {0.0, 1.0}
     assert float(1 - mask.keep.mean()) == pytest.approx(p, abs=4 * (p * (1 - p) / mask.keep.numel()) ** 0.5)
@@ -186,10 +186,22 @@ def test_dropout_rates(p):
 
 
 def test_no_dropout_draws_nothing():
-    generator = torch.Generator().manual_seed(0)
-    before = generator.get_state()
-    assert draw([generator], [25], 0.0, torch.float32) is None
-    assert torch.equal(generator.get_state(), before)
+    bits = Bits(0)
+    assert draw([bits], [25], 0.0, torch.float32) is None
+    assert torch.equal(bits.words(9), Bits(0).words(9))
+
+
+def test_random_bits_go_on_from_any_position():
+    bits, again = Bits(3), Bits(3)
+    begin, end = bits.words(1001), bits.words(77)
+    assert not torch.equal(begin[:77], end)
+    assert not torch.equal(begin, Bits(4).words(1001))
+    again.words(1001)
+    state = again.state()
+    resumed = Bits(3)
+    resumed.restore(state)
+    assert torch.equal(resumed.words(77), end)
+    assert torch.equal(again.words(77), end)
 
 
 def test_bf16_follows_fp32(tmp_path):

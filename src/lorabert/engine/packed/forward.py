@@ -51,9 +51,7 @@ class PackedBase:
         self.heads = int(base.config.num_attention_heads)
         self.head = [_HeadLayer(classifier, step, merged) for step in parts.head]
 
-    def __call__(
-        self, batch: PackedBatch, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None
-    ) -> list[Tensor]:
+    def __call__(self, batch: PackedBatch, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None) -> list[Tensor]:
         """Logits of each adapter's texts in the batch's order, (n, C) float32.
 
         Args:

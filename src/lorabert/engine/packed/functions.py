@@ -114,10 +114,7 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None, groups: list[Group],
                 *matrices: Tensor) -> Tensor:  # fmt: skip
         weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
-        if packed is None:
-            y = F.linear(x, weight, bias)
-        else:
-            y = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+        y = F.linear(x, weight, bias) if packed is None else _packed_linear(x, packed, bias)
         saved = []
         for group, own in _shared_out(groups, matrices):
             a, b = group.stacked(own, x.dtype)
@@ -149,6 +146,10 @@ class _Project(torch.autograd.Function):
         d_weight = (g.t() @ x).float() if needs_weight else None
         d_bias = g.sum(0, dtype=torch.float32) if needs_bias else None
         return dx, d_weight, d_bias, None, None, *d_matrices
+
+
+def _packed_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def _shared_out(groups: Sequence[Group], matrices: Sequence[Tensor]) -> Iterator[tuple[Group, Sequence[Tensor]]]:

@@ -49,7 +49,7 @@ class Projection:
             carried = self._carried(adapter)
             plain = [(columns, low) for columns, low in carried if low.magnitude is None]
             if plain:
-                groups.append((_group(number, plain, x.shape[1], rows), [matrix for _, low in plain for matrix in (low.a, low.b)]))
+                groups.append((_group(number, plain, x.shape[1], rows), _matrices(plain)))
             magnified += [(number, columns, low) for columns, low in carried if low.magnitude is not None]
         y = project(x, weight, groups)
         for number, columns, low in magnified:
@@ -78,7 +78,7 @@ class Projection:
         if len(carried) < 2 or any(low.magnitude is not None for _, low in carried):
             return None
         group = Group(slice(0, 0), [columns for columns, _ in carried], [low.scale for _, low in carried], None)
-        a, b = group.stacked([matrix for _, low in carried for matrix in (low.a, low.b)], torch.float32)
+        a, b = group.stacked(_matrices(carried), torch.float32)
         whole = b.new_zeros(self.ends[-1], b.shape[1])
         whole[group.span] = b
         return LowRank(a, whole, 1.0, 0.0)
@@ -88,6 +88,10 @@ def _group(number: int, carried: list[tuple[slice, LowRank]], width: int, rows: 
     (_, first), *_ = carried
     mask = rows.own_mask(number, width * len(carried), first.p)
     return Group(rows.stretches[number], [columns for columns, _ in carried], [low.scale for _, low in carried], mask)
+
+
+def _matrices(carried: list[tuple[slice, LowRank]]) -> list[Tensor]:
+    return [matrix for _, low in carried for matrix in (low.a, low.b)]
 
 
 def _joined(tensors: list[Any]) -> Tensor:
