@@ -45,9 +45,9 @@ def ratio(speeds: Mapping[str, list[float]], ours: str, theirs: str) -> dict[str
     return {"median": statistics.median(found), "least": min(found), "greatest": max(found)}
 
 
-def matrix_flops(tokens: int, width: int) -> float:
-    """Operations a second that F.linear reaches on the feed-forward's shape, in fp32."""
-    x, weight = torch.randn(tokens, width), torch.randn(4 * width, width)
+def matrix_flops(tokens: int, width: int, dtype: torch.dtype = torch.float32) -> float:
+    """Operations a second that F.linear reaches on the feed-forward's shape."""
+    x, weight = torch.randn(tokens, width, dtype=dtype), torch.randn(4 * width, width, dtype=dtype)
     F.linear(x, weight)
     started = time.perf_counter()
     for _ in range(20):

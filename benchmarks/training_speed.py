@@ -1,24 +1,30 @@
 """How fast one classifier trains: the packed engine against Transformers + PEFT, each as good as it can be on this machine.
 
-    python benchmarks/training_speed.py [--work qv all-linear full bert-base as-written] [--rounds 5] [--steps 6] [--record]
+    python benchmarks/training_speed.py [--work qv all-linear full bert-base as-written] [--rounds 5] [--steps 20] [--record]
 
-Every work is the quickstart's texts in batches of 16. Engine and rival are first checked to compute the same loss and gradients.
-The rival is padded to the longest of a batch, with random batches and with batches of like length (group_by_length); `as-written`
-pads to 128, as the course's script does. The optimizer's step is in the time. Beside the speeds stands the matrix products' own
-speed in the same rounds, from which the roofline follows: of the products that somebody needs, in fp32.
+Every work is the quickstart's texts in batches of 16, in bf16 where the processor multiplies in it, else in fp32. Engine and
+rival are first checked to compute the same loss and gradients. The rival is padded to the longest of a batch, with random
+batches and with batches of like length (group_by_length), its attention the faster of Transformers' two here; ours has random
+batches. `as-written` is the course's script: padded to 128, fp32, random batches. The optimizer's step is in the time. Beside
+the speeds stands the matrix products' own speed in the same rounds, from which the roofline follows: of the products that
+somebody needs. Peak memory is what twenty steps need beyond the loaded model, each in a process of its own
+(Linux only).
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 from harness import Turn, matrix_flops, race, ratio, record, show
@@ -33,6 +39,7 @@ from lorabert.models.bases import LoadedBase
 
 Compute = Callable[[EncodedSplit, np.ndarray], torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISION = "bf16" if hardware.cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--work", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="steps of each contestant in a round")
+    parser.add_argument("--steps", type=int, default=20, help="steps of each contestant in a round")
     parser.add_argument("--record", action="store_true", help="write benchmarks/records/training_speed_WORK.json")
+    parser.add_argument("--child", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        _child(WORKS[options.work[0]], options.steps, options.child)
+        return
     for name in options.work:
         result = _measure(name, WORKS[name], options.rounds, options.steps)
         if options.record:
@@ -70,31 +81,64 @@ def main() -> None:
 
 def _measure(name: str, work: Work, rounds: int, steps: int) -> dict[str, Any]:
     model, split, pad_id = _prepare(work)
-    contestants: dict[str, Turn] = {}
-    differences = {}
-    for precision in ["fp32", *(["bf16"] if hardware.cpu_flags() & {"avx512_bf16", "amx_bf16"} else [])]:
-        engine, rival = _packed(model, DTYPES[precision]), _padded(model, pad_id, precision, work.pad_to)
-        differences[precision] = _check_agreement(model, split, engine, rival, 5e-5 if precision == "fp32" else 0.1)
-        contestants |= _turns(model, split, {f"PEFT, padded, {precision}": rival, f"packed, {precision}": engine}, steps)
+    differences = {
+        precision: _check_agreement(
+            model, split, _packed(model, DTYPES[precision]), _padded(model, pad_id, precision, None), tolerance
+        )
+        for precision, tolerance in (("fp32", 5e-5), ("bf16", 0.1))
+    }
     flops: list[float] = []
-    width = model.config.hidden_size
 
     def products(_: int) -> int:
-        flops.append(matrix_flops(432, width))
+        flops.append(matrix_flops(432, model.config.hidden_size, DTYPES[PRECISION]))
         return 1
 
+    contestants = _contestants(model, split, pad_id, work, steps)
     speeds = race({**contestants, "matrix products": products}, rounds)
     speeds.pop("matrix products")
     sys.stdout.write(f"\n{name}: engine and rival agree to {differences}\n")
     show(speeds)
+    *rivals, ours = speeds
     limit = statistics.median(flops[1:]) / _flops_per_example(model.config, work.method, float(split.lengths.mean()))
-    ours = max((name for name in speeds if name.startswith("packed")), key=lambda name: statistics.median(speeds[name]))
-    ratios = {theirs: ratio(speeds, ours, theirs) for theirs in speeds if theirs.startswith("PEFT")}
+    ratios = {theirs: ratio(speeds, ours, theirs) for theirs in rivals}
     for theirs, found in ratios.items():
         sys.stdout.write(f"  {found['median']:.2f} times {theirs} ({found['least']:.2f} to {found['greatest']:.2f})\n")
-    sys.stdout.write(f"  fp32 limit {limit:.0f} /s\n")
-    return {"differences": differences, "examples_per_second": speeds, "fastest_of_ours": ours, "ratios": ratios,
-            "fp32_flops": flops[1:], "fp32_limit_examples_per_second": limit}  # fmt: skip
+    share = statistics.median(speeds[ours]) / limit
+    sys.stdout.write(f"  limit of the products in {PRECISION} {limit:.0f} /s, of which {share:.0%} is reached\n")
+    peaks = {who: _peak(name, who) for who in ("ours", "theirs")}
+    sys.stdout.write(f"  peak MiB { ({who: round(peak / 2**20) for who, peak in peaks.items()}) }\n")
+    return {"differences": differences, "precision": PRECISION, "examples_per_second": speeds, "ours": ours, "ratios": ratios,
+            "flops": flops[1:], "limit_examples_per_second": limit, "share_of_limit": share, "peak_bytes": peaks}  # fmt: skip
+
+
+def _contestants(model: Any, split: EncodedSplit, pad_id: int, work: Work, steps: int) -> dict[str, Turn]:
+    """Each does so many steps a turn."""
+    ours = {f"packed, {PRECISION}, random batches": _turn(model, split, _packed(model, DTYPES[PRECISION]), steps)}
+    if work.pad_to:
+        written = _padded(model, pad_id, "fp32", work.pad_to)
+        return {f"PEFT, padded to {work.pad_to}, fp32, random batches": _turn(model, split, written, steps), **ours}
+    theirs = _padded(model, pad_id, PRECISION, None)
+    return {
+        f"PEFT, padded, {PRECISION}, random batches": _turn(model, split, theirs, steps),
+        f"PEFT, padded, {PRECISION}, grouped by length": _turn(model, split, theirs, steps, grouped=True),
+        **ours,
+    }
+
+
+def _peak(name: str, who: str) -> int:
+    """What twenty steps need at most, beyond what the process held before them, in bytes."""
+    command = [sys.executable, __file__, "--work", name, "--steps", "20", "--child", who]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def _child(work: Work, steps: int, who: str) -> None:
+    model, split, pad_id = _prepare(work)
+    before, status = psutil.Process().memory_info().rss, Path("/proc/self/status")
+    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
+    turns = _contestants(model, split, pad_id, work, steps)
+    turns[list(turns)[-1 if who == "ours" else -2]](0)
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    sys.stdout.write(f"{int(peak.split()[1]) * 1024 - before}\n")
 
 
 def _prepare(work: Work) -> tuple[Any, EncodedSplit, int]:
@@ -107,6 +151,8 @@ def _prepare(work: Work) -> tuple[Any, EncodedSplit, int]:
         from transformers import BertConfig, BertForSequenceClassification
 
         loaded = LoadedBase(BertForSequenceClassification(BertConfig()), [])
+    if not work.pad_to:
+        loaded.model.config._attn_implementation = "eager"  # a few percent faster than sdpa here; ours does not look at it
     model = methods.apply(loaded, work.method, LoraConfig(target_modules=work.targets))
     return model, encoding.encode(splits, tokenizer, settings.model.max_length).train, tokenizer.pad_token_id
 
@@ -151,27 +197,20 @@ def _check_agreement(model: Any, split: EncodedSplit, engine: Compute, rival: Co
     return difference
 
 
-def _turns(model: Any, split: EncodedSplit, contestants: dict[str, Compute], steps: int) -> dict[str, Turn]:
-    """Each contestant on random batches and on batches of like length, some steps a turn."""
-    plans = {
-        kind: batching.plan(split.lengths, batch_size=16, num_epochs=1, seed=0, group_by_length=grouped).epochs[0]
-        for kind, grouped in (("random batches", False), ("grouped by length", True))
-    }
+def _turn(model: Any, split: EncodedSplit, compute: Compute, steps: int, *, grouped: bool = False) -> Turn:
+    batches = batching.plan(split.lengths, batch_size=16, num_epochs=1, seed=0, group_by_length=grouped).epochs[0]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, fused=True)
-    model.train()
 
-    def turn(compute: Compute, batches: list[np.ndarray]) -> Turn:
-        def work(number: int) -> int:
-            some = batches[number * steps : (number + 1) * steps]
-            for rows in some:
-                compute(split, rows).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-            return sum(map(len, some))
+    def work(number: int) -> int:
+        model.train()
+        some = batches[number * steps : (number + 1) * steps]
+        for rows in some:
+            compute(split, rows).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return sum(map(len, some))
 
-        return work
-
-    return {f"{name}, {kind}": turn(compute, batches) for name, compute in contestants.items() for kind, batches in plans.items()}
+    return work
 
 
 def _flops_per_example(settings: Any, method: Method, tokens: float) -> float:
