@@ -2,7 +2,8 @@
 
     python benchmarks/training_together.py [--many 1 2 4 8 16 32] [--steps 40] [--record]
 
-Quickstart texts, MiniLM, LoRA on query and value, batches of 16; each adapter with a seed of its own. Each measurement is a
+Quickstart texts, MiniLM, LoRA on query and value, batches of 16, in bf16 where the processor
+multiplies in it; each adapter with a seed of its own. Each measurement is a
 process of its own, as peak memory is a process's; together and alone take turns. Agreement is shown by
 tests/parity/engine/test_trained_together.py; here the losses are compared once more.
 """
@@ -43,7 +44,7 @@ def _compare(many: int, steps: int, rounds: int, process: int) -> dict[str, Any]
     turns = [{kind: _measure(kind, many, steps) for kind in ("alone", "together")} for _ in range(rounds)]
     pairs = [pair for turn in turns for pair in zip(turn["alone"]["losses"], turn["together"]["losses"], strict=True)]
     difference = max(abs(alone - together) for alone, together in pairs)
-    if not difference < 1e-3:
+    if not difference < 2e-2:  # bf16 rounds otherwise in other shapes
         raise SystemExit(f"together and alone end with losses that differ by {difference:.1e}: nothing to time")
     times = [turn["together"]["seconds"] / turn["alone"]["seconds"] for turn in turns]
     memory = statistics.median(turn["together"]["peak_bytes"] for turn in turns) / (many * process)
@@ -89,7 +90,7 @@ def _child(many: int, steps: int, *, together: bool) -> None:
         plan = batching.plan(encoded.train.lengths, batch_size=16, num_epochs=1, seed=seed)
         few = BatchPlan([plan.epochs[0][:steps]])
         job = Job(methods.apply(loaded, "lora", settings.lora), encoded.train, encoded.validation.rows(np.arange(8)), few,
-                  settings.train, hardware.Placement("cpu", "fp32", ""), Path(f"checkpoints-{seed}"), resume=False,
+                  settings.train, hardware.placed("cpu", "auto"), Path(f"checkpoints-{seed}"), resume=False,
                   log=lambda event: losses.append(event["loss"]))  # fmt: skip
         jobs.append(job)
     started = time.perf_counter()

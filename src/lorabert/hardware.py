@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorabert.config import TrainConfig
+from lorabert.config import Device, TrainConfig
 from lorabert.errors import InputError
 
 PACKAGES = (
@@ -47,13 +47,22 @@ def place(train: TrainConfig) -> Placement:
     Raises:
         InputError: the device asked for is not there, or it cannot compute in the precision asked for.
     """
-    device = _device(train.device)
-    supported, reason = _half_precision(device)
-    if train.precision == "auto":
-        return Placement(device, supported or "fp32", reason)
-    if train.precision == "fp16" and device == "cpu":
+    if train.precision == "fp16" and _device(train.device) == "cpu":
         raise InputError("fp16 cannot be trained on a CPU", expected="--train.precision auto, fp32 or bf16")
-    return Placement(device, train.precision, "asked for")
+    return placed(train.device, train.precision)
+
+
+def placed(device: Device, precision: str) -> Placement:
+    """Choose whatever is `auto` of a device and a precision.
+
+    Raises:
+        InputError: the device asked for is not there.
+    """
+    found = _device(device)
+    supported, reason = _half_precision(found)
+    if precision == "auto":
+        return Placement(found, supported or "fp32", reason)
+    return Placement(found, precision, "asked for")
 
 
 def _device(wanted: str) -> str:

@@ -18,6 +18,8 @@ JSON = "One JSON document on stdout, everything else on stderr."
 
 BASE = "Where the base lies, when not where the adapter says: an asset, a hub id or a folder with the same weights."
 
+PRECISION = "Of the matrix products. bf16 is faster on processors that multiply in it, and rounds; auto takes it there."
+
 _WIDTH_OF_FILES = 120
 
 

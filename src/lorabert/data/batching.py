@@ -172,19 +172,24 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = BLOCK_RATIO
     rows = rows[np.argsort(-split.lengths[rows], kind="stable")]
     lengths = split.lengths[rows]
     source = split.positions(rows)
-    fillers = np.zeros(GRAIN - len(source) % GRAIN, np.int64)
+    empty = np.zeros(fillers(len(source)), np.int64)
     blocks = tuple(_blocks(lengths, block_ratio))
     stream = Stream(
-        ids=np.concatenate([split.ids[source], fillers]),
-        positions=np.concatenate([source - np.repeat(split.offsets[rows], lengths), fillers]),
-        segments=None if split.segments is None else np.concatenate([split.segments[source], fillers]),
+        ids=np.concatenate([split.ids[source], empty]),
+        positions=np.concatenate([source - np.repeat(split.offsets[rows], lengths), empty]),
+        segments=None if split.segments is None else np.concatenate([split.segments[source], empty]),
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         labels=split.labels[rows],
         rows=rows,
-        parts=(Part(slice(0, len(source) + len(fillers)), slice(0, len(rows)), slice(0, len(blocks))),),
+        parts=(Part(slice(0, len(source) + len(empty)), slice(0, len(rows)), slice(0, len(blocks))),),
     )
     return _placed(stream, blocks)
+
+
+def fillers(tokens: int) -> int:
+    """How many fillers follow so many tokens of a part, at least one."""
+    return GRAIN - tokens % GRAIN
 
 
 def join(batches: Sequence[PackedBatch]) -> PackedBatch:

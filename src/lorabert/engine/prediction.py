@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from lorabert.config import Device
 from lorabert.data.batching import by_length, padded_batch
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
-from lorabert.engine.packed import PackedClassifier, logits
+from lorabert.engine.packed import DTYPES, PackedClassifier, logits
 from lorabert.errors import Unsupported
 from lorabert.evidence.metrics import softmax
 from lorabert.hardware import Placement
@@ -37,19 +36,19 @@ def predict(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, pl
             desc: str = "Predicting") -> np.ndarray:  # fmt: skip
     """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in.
 
-    On a CPU in fp32 the packed forward answers, with the adapter merged, where it knows the architecture; elsewhere the model's
-    own forward. The model is left on the CPU, in eval mode.
+    On a CPU the packed forward answers, with the adapter merged, where it knows the architecture; elsewhere the model's own
+    forward. The model is left on the CPU, in eval mode.
     """
-    forward = packed_forward(model) if placement.device == "cpu" and placement.precision == "fp32" else None
+    forward = packed_forward(model, placement.precision) if placement.device == "cpu" else None
     if forward is None:
         return predict_padded(model, split, pad_id=pad_id, batch_size=batch_size, placement=placement, desc=desc)
     return _packed(forward, model, split, batch_size, desc)
 
 
-def packed_forward(model: Any) -> PackedClassifier | None:
+def packed_forward(model: Any, precision: str = "fp32") -> PackedClassifier | None:
     """The packed forward of a model as it is now, its adapter merged; None for an architecture that it does not know."""
     try:
-        return PackedClassifier(model.cpu().eval(), merged=True)
+        return PackedClassifier(model.cpu().eval(), DTYPES[precision], merged=True)
     except Unsupported:
         return None
 
@@ -120,29 +119,34 @@ class Classifier:
     def __init__(self, model: Any, tokenizer: Any, label_names: Sequence[str], max_length: int) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.label_names, self.max_length = list(label_names), max_length
+        self._forwards: dict[str, PackedClassifier | None] = {}
 
     def encode(self, split: Split) -> EncodedSplit:
         """Tokenise labelled or unlabelled texts as in training."""
         return encode_split(split, self.tokenizer, self.max_length)
 
-    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> np.ndarray:
-        """Logits of each text, (n, C) float32, on the CPU in fp32."""
+    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32,
+               placement: Placement = FP32_CPU) -> np.ndarray:  # fmt: skip
+        """Logits of each text, (n, C) float32."""
         split = self.encode(Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64)))
-        return self.logits_of(split, batch_size=batch_size)
+        return self.logits_of(split, batch_size=batch_size, placement=placement)
 
     def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
         """Logits of tokenised texts, (n, C) float32, in the split's order."""
-        exact = placement.device == "cpu" and placement.precision == "fp32"
-        if not exact or self._forward is None:
+        forward = self._forward(placement)
+        if forward is None:
             return predict_padded(
                 self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size, placement=placement
             )
-        return _packed(self._forward, self.model, split, batch_size, "Predicting")
+        return _packed(forward, self.model, split, batch_size, "Predicting")
 
-    @cached_property
-    def _forward(self) -> PackedClassifier | None:
-        """Made once: joining and merging weights takes longer than a text."""
-        return packed_forward(self.model)
+    def _forward(self, placement: Placement) -> PackedClassifier | None:
+        """Made once for each precision: joining and merging weights takes longer than a text."""
+        if placement.device != "cpu":
+            return None
+        if placement.precision not in self._forwards:
+            self._forwards[placement.precision] = packed_forward(self.model, placement.precision)
+        return self._forwards[placement.precision]
 
     def plain_logits(self, split: EncodedSplit, *, batch_size: int) -> np.ndarray:
         """Logits of tokenised texts by the model's own forward, (n, C) float32, on the CPU in fp32.
@@ -151,7 +155,9 @@ class Classifier:
         """
         return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, placement: Placement = FP32_CPU
+    ) -> list[Prediction]:
         """The label of each text, with the probability of every label."""
         if not texts:
             return []
@@ -161,5 +167,5 @@ class Classifier:
                 float(row.max()),
                 dict(zip(self.label_names, row.tolist(), strict=True)),
             )
-            for row in softmax(self.logits(texts, pairs))
+            for row in softmax(self.logits(texts, pairs, placement=placement))
         ]

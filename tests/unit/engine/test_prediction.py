@@ -80,6 +80,12 @@ def test_bf16_differs_a_little_and_comes_back_as_fp32(classifier, alone):
     assert 0 < np.abs(found - alone).max() < 0.05
 
 
+def test_a_classifier_answers_in_bf16_when_asked_to(classifier, alone):
+    half = classifier.logits(TEXTS, placement=Placement("cpu", "bf16", ""))
+    assert 0 < np.abs(half - alone).max() < 0.05
+    assert np.abs(classifier.logits(TEXTS) - alone).max() < 1e-5  # what was made for bf16 does not answer for fp32
+
+
 def test_features_are_the_mean_of_the_tokens_without_the_padding(classifier):
     found = features(classifier.model, encoded(classifier), pad_id=0, batch_size=7, placement=CPU)
     with torch.inference_mode():

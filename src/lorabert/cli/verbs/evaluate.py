@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lorabert.cli.output import BASE, JSON, confusion_table, metrics_table, output, per_class_table
+from lorabert.cli.output import BASE, JSON, PRECISION, confusion_table, metrics_table, output, per_class_table
 from lorabert.config import options_parser, parse
 
 
@@ -24,6 +24,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--data", type=str, default=None, help="CSV, TSV, JSONL or Parquet file with the adapter's labels.")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test", help="Split of the recorded data.")
     parser.add_argument("--base", type=str, default=None, help=BASE)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "auto"], default="fp32", help=PRECISION)
     parser.add_argument("--json", action="store_true", help=JSON)
     arguments = parse(parser, argv)
     from lorabert.studies import experiment
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> None:
             data_file=Path(arguments.data) if arguments.data else None,
             split=arguments.split,
             base_name=arguments.base,
+            precision=arguments.precision,
             say=out.say,
         )
         metrics_table(

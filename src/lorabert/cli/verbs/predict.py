@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lorabert.cli.output import BASE, output
+from lorabert.cli.output import BASE, PRECISION, output
 from lorabert.config import options_parser, parse
 from lorabert.errors import InputError
 
@@ -25,15 +25,18 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--file", type=str, default=None, help="CSV, TSV, JSONL or Parquet file to read the texts from.")
     parser.add_argument("--text", type=str, default=None, help="Column of --file that holds the text; found by its name.")
     parser.add_argument("--base", type=str, default=None, help=BASE)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "auto"], default="fp32", help=PRECISION)
     parser.add_argument("--json", action="store_true", help="One JSON document: the object of a single text, or a list.")
     arguments = parse(parser, argv)
+    from lorabert import hardware
     from lorabert.shipping import loading
     from lorabert.studies import experiment
 
     with output(as_json=arguments.json) as out:
         classifier, manifest = loading.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
         texts, pairs = _texts(arguments, manifest["data"]["columns"])
-        answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(texts, pairs)]
+        placement = hardware.placed("cpu", arguments.precision)
+        answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(texts, pairs, placement)]
         out.result(answers[0] if len(answers) == 1 else answers)
         for answer in () if arguments.json else answers:
             print(json.dumps(answer, ensure_ascii=False))

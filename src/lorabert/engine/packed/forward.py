@@ -20,6 +20,8 @@ from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, h
 from lorabert.engine.packed.rows import Rows
 from lorabert.models.families import HeadStep, Parts
 
+# Of the matrix products, by the name of a precision.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
 
 

@@ -12,16 +12,15 @@ import torch
 
 from lorabert import processes
 from lorabert.config import TrainConfig
-from lorabert.data.batching import BatchPlan, PackedBatch, join
+from lorabert.data.batching import BatchPlan, PackedBatch, fillers, join
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed import PackedBase, adapter_in, classifier_of
+from lorabert.engine.packed import DTYPES, PackedBase, adapter_in, classifier_of
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.run import Job, Run
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement, available_bytes, peak_bytes
 from lorabert.runs import Fit, Log
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _DEVICES = ("cpu", "cuda")
 
 
@@ -113,12 +112,12 @@ class _Team:
 
     def __init__(self, first: Job, places: int, display: Display) -> None:
         device, precision = first.placement.device, first.placement.precision
-        if precision not in _DTYPES:
+        if precision not in DTYPES:
             raise Unsupported(f"The fast engine does not train in {precision}")
         if device not in _DEVICES:
             raise Unsupported(f"The fast engine does not train on {device}")
         self.first, self.places, self.display, self.device = first, places, display, device
-        self.base = PackedBase(classifier_of(first.model.to(device)), _DTYPES[precision])
+        self.base = PackedBase(classifier_of(first.model.to(device)), DTYPES[precision])
         self.streams: dict[Run, Iterator[PackedBatch]] = {}
         self.most = 0
         self.admit(first)
@@ -179,12 +178,14 @@ class _Team:
 
     def _cost(self, run: Run) -> Fit:
         epochs, lengths = run.job.plan.epochs[: run.progress.epochs], run.job.train.lengths
+        tokens = [int(lengths[rows].sum()) for epoch in epochs for rows in epoch]
+        filled = sum(map(fillers, tokens))
         return Fit(
             train_seconds=run.seconds,
             steps=run.optimising.steps,
             epochs=float(run.progress.epochs),
-            tokens=int(sum(lengths[rows].sum() for epoch in epochs for rows in epoch)),
-            padding_share=0.0,
+            tokens=sum(tokens),
+            padding_share=filled / max(1, filled + sum(tokens)),
             peak_bytes=peak_bytes(self.device),
             attention="packed",
             together=self.most,

@@ -28,8 +28,15 @@ class OnnxClassifier(Classifier):
 
     device: Device = "cpu"
 
-    def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:  # noqa: ARG002
-        """Logits of tokenised texts, (n, C) float32, in the split's order: rows of like length in one padded batch."""
+    def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
+        """Logits of tokenised texts, (n, C) float32, in the split's order: rows of like length in one padded batch.
+
+        Raises:
+            InputError: a precision other than the graph's own is asked for.
+        """
+        if placement.precision != "fp32":
+            raise InputError("An ONNX export computes in the precision of its graph", got=f"--precision {placement.precision}",
+                             fix="Leave --precision out")  # fmt: skip
         wanted = [declared.name for declared in self.model.get_inputs()]
         results = np.empty((len(split), len(self.label_names)), np.float32)
         for rows in by_length(split.lengths, batch_size):

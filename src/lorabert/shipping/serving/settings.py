@@ -30,6 +30,8 @@ class Settings:
     """Memory for adapters; beyond it the one that was not asked for longest makes room, and is read again when asked for."""
     batch_tokens: int = 4096
     """Most tokens in one forward; a single longer text still goes through."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Of the matrix products. bf16 is faster on processors that multiply in it, and rounds; auto takes it there."""
     max_texts: int = 256
     """Most texts in a request."""
     max_characters: int = 20_000

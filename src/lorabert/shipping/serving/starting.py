@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lorabert import hardware
 from lorabert.config import ModelConfig
 from lorabert.engine.multilora import Shared
+from lorabert.engine.packed import DTYPES
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
@@ -101,20 +103,20 @@ def base_of(targets: Targets, base_name: str | None) -> Base:
     return base
 
 
-def engine_of(base: Base) -> tuple[Any, Shared]:
+def engine_of(base: Base, precision: str = "fp32") -> tuple[Any, Shared]:
     """The base in memory: the classifier it was loaded into, and its forward for any adapters.
 
     Raises:
         Unsupported: the engine does not know the architecture.
     """
     model = bases.load(base, ["0", "1"]).model
-    return model, Shared(model)
+    return model, Shared(model, DTYPES[hardware.placed("cpu", precision).precision])
 
 
 def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
     """A service that has the base in memory and its threads running."""
     metrics = Metrics()
-    model, shared = engine_of(base)
+    model, shared = engine_of(base, settings.precision)
     catalogue = Catalogue(targets.stores, targets.folders)
     registry = Registry(catalogue, Loader(base, model, shared), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
     return Service(settings, registry, Scheduler(shared.logits, settings.batch_tokens, metrics), metrics)

@@ -53,7 +53,7 @@ def _stored(reference: str) -> Path:
 
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
-             say: Say = print) -> dict[str, Any]:  # fmt: skip
+             precision: str = "fp32", say: Say = print) -> dict[str, Any]:  # fmt: skip
     """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
 
     Args:
@@ -61,6 +61,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         data_file: labelled texts to evaluate on instead of the recorded data.
         split: train, validation or test of the recorded data.
         base_name: where the base lies, when not where the manifest says.
+        precision: of the matrix products: fp32, bf16 or auto.
         say: called with each line for people.
 
     Raises:
@@ -82,8 +83,8 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
     else:
         part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
         origin = f"{manifest['data']['origin']} ({split})"
-    placement = hardware.place(dataclasses.replace(settings.train, device=classifier.device, precision="fp32"))
-    say(f"Using device: {placement.device}")
+    placement = hardware.placed(classifier.device, precision)
+    say(f"Using device: {placement.device} ({placement.precision})")
     batch_size = settings.train.per_device_eval_batch_size
     logits = classifier.logits_of(classifier.encode(part), batch_size=batch_size, placement=placement)
     return {
@@ -93,5 +94,6 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         "labels": manifest["labels"],
         "n": len(part),
         "fingerprint_difference": difference,
+        "precision": placement.precision,
         **score(part.labels, logits.argmax(1), manifest["labels"]),
     }
