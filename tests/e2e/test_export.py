@@ -47,6 +47,9 @@ def test_evaluate_and_predict_take_an_export_as_they_take_an_adapter(here, expor
     ours, theirs = (here("predict", target, "a wonderful film", "awful", "--json").json for target in ("run", folder))
     assert [answer["label"] for answer in theirs] == [answer["label"] for answer in ours]
     assert here("predict", folder, "--file", "reviews.csv", "--json").code == 0
+    half = here("predict", folder, "a wonderful film", "--precision", "bf16")
+    assert half.code == (0 if export["format"] == "merged" else 2)
+    assert "Leave --precision out" in half.err or half.code == 0
 
 
 def test_people_see_the_figures(here, run):

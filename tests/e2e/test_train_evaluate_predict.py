@@ -92,6 +92,15 @@ def test_predict_prints_one_json_line_a_text(shell, run):
         assert sum(line["scores"].values()) == pytest.approx(1)
 
 
+def test_predict_and_evaluate_in_bf16_when_asked_to(here, run):
+    exact, half = (here("predict", "run", "a wonderful film", "--precision", name, "--json").json for name in ("fp32", "bf16"))
+    assert half["label"] == exact["label"]
+    assert 0 < abs(half["score"] - exact["score"]) < 0.05
+    document = here("evaluate", "run", "--precision", "bf16", "--json").json
+    assert document["precision"] == "bf16"
+    assert document["metrics"]["accuracy"]["value"] == pytest.approx(run["metrics"]["accuracy"]["value"], abs=0.1)
+
+
 def test_predict_reads_a_file_and_gives_the_same_answers_as_words(shell, here, run):
     texts = ["a wonderful film", "awful and boring"]
     words = here("predict", "run", *texts, "--json").json

@@ -77,6 +77,16 @@ def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared):
     assert np.abs(swapped[1] - got[0]).max() > 100 * tolerances.FP32_LOGITS_OF_FRESH_BASES
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_joined_adapter_answers_as_before_with_fewer_products(base, folders, shared, name):
+    adapter = read(folders[name], shared)
+    joined = shared.base.joined(adapter)
+    assert (len(joined.low_ranks) > len(adapter.low_ranks)) == (name in ("two", "five"))  # query, key and value read one input
+    split = Classifier(None, bases.load_tokenizer(base.folder), [], 32).encode(Split(TEXTS, None, np.zeros(12, np.int64)))
+    mine, theirs = (shared.logits([(each, split)])[0] for each in (joined, adapter))
+    assert np.abs(mine - theirs).max() < tolerances.FP32_LOGITS_OF_FRESH_BASES * max(1.0, np.abs(theirs).max())
+
+
 @pytest.mark.parametrize(
     ("method", "lora"),
     [("full", {}), ("bitfit", {}), ("lora", {"bias": "all"}), ("lora", {"init_lora_weights": "olora"})],
