@@ -122,7 +122,7 @@ class Stream:
         starts     [0                   4              7        ]
         lengths    [4                   3              2        ]
 
-    Each part ends with at least one filler, a token of no text that nothing reads.
+    The last part ends with at least one filler, a token of no text that nothing reads; so do the others of a training batch.
 
     Attributes:
         ids: (tokens,) int64.
@@ -172,19 +172,19 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = BLOCK_RATIO
     rows = rows[np.argsort(-split.lengths[rows], kind="stable")]
     lengths = split.lengths[rows]
     source = split.positions(rows)
-    empty = np.zeros(fillers(len(source)), np.int64)
     blocks = tuple(_blocks(lengths, block_ratio))
+    end = len(source) + fillers(len(source))
     stream = Stream(
-        ids=np.concatenate([split.ids[source], empty]),
-        positions=np.concatenate([source - np.repeat(split.offsets[rows], lengths), empty]),
-        segments=None if split.segments is None else np.concatenate([split.segments[source], empty]),
+        ids=split.ids[source].astype(np.int64),
+        positions=source - np.repeat(split.offsets[rows], lengths),
+        segments=None if split.segments is None else split.segments[source].astype(np.int64),
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         labels=split.labels[rows],
         rows=rows,
-        parts=(Part(slice(0, len(source) + len(empty)), slice(0, len(rows)), slice(0, len(blocks))),),
+        parts=(Part(slice(0, end), slice(0, len(rows)), slice(0, len(blocks))),),
     )
-    return _placed(stream, blocks)
+    return _placed(_filled(stream), blocks)
 
 
 def fillers(tokens: int) -> int:
@@ -209,16 +209,35 @@ def join(batches: Sequence[PackedBatch]) -> PackedBatch:
 def merge(batches: Sequence[PackedBatch], block_ratio: float = BLOCK_RATIO) -> PackedBatch:
     """Lay the batches of several adapters one after the other, in blocks that texts of all of them share.
 
-    Fewer blocks than `join` makes: for prediction, where no dropout has to be drawn block by block.
+    Fewer blocks than `join` makes, and fillers at the end alone: for prediction, where no dropout has to be drawn as it would be
+    for an adapter alone.
     """
     if len(batches) == 1:
         return batches[0]
-    joined = _laid_out(batches, np.zeros(len(batches) + 1, np.int64))
+    joined = _filled(_laid_out([_without_fillers(batch) for batch in batches], np.zeros(len(batches) + 1, np.int64)))
     order = np.argsort(-joined.lengths, kind="stable")
     return _placed(joined, tuple(_blocks(joined.lengths[order], block_ratio)), order)
 
 
-def _laid_out(batches: Sequence[PackedBatch], blocks: np.ndarray) -> Stream:
+def _filled(stream: Stream) -> Stream:
+    """The stream with fillers at its end."""
+    empty = np.zeros(fillers(len(stream.ids)), np.int64)
+    return dataclasses.replace(
+        stream,
+        ids=np.concatenate([stream.ids, empty]),
+        positions=np.concatenate([stream.positions, empty]),
+        segments=None if stream.segments is None else np.concatenate([stream.segments, empty]),
+    )
+
+
+def _without_fillers(batch: Stream) -> Stream:
+    """The stream of one adapter, up to the end of its last text."""
+    end = int(batch.lengths.sum())
+    segments = None if batch.segments is None else batch.segments[:end]
+    return dataclasses.replace(batch, ids=batch.ids[:end], positions=batch.positions[:end], segments=segments)
+
+
+def _laid_out(batches: Sequence[Stream], blocks: np.ndarray) -> Stream:
     """The batches' texts one after the other."""
     tokens = np.cumsum([0, *(len(batch.ids) for batch in batches)])
     texts = np.cumsum([0, *(len(batch.rows) for batch in batches)])

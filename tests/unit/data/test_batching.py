@@ -1,6 +1,7 @@
 """The batch plan: every row once an epoch, decided by the seed and the epoch alone."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -163,5 +164,7 @@ def test_texts_of_several_parts_stand_where_the_batch_says(together):
         assert batch.ids[own].tolist() == split.ids[split.offsets[row] : split.offsets[row + 1]].tolist()
         assert batch.tokens[batch.cells[own]].tolist() == list(range(start, start + length))
         assert np.ptp(batch.cells[own]) == length - 1
-    assert [part.tokens for part in batch.parts] == [slice(0, 32), slice(32, 96), slice(96, 128)]
+    ends = [0, 32, 96, 128] if together is join else [0, 6, 40, 52]  # where they only answer, fillers stand at the end alone
+    assert [part.tokens for part in batch.parts] == [slice(*pair) for pair in pairwise(ends)]
+    assert len(batch.ids) == (128 if together is join else 64)
     assert [part.texts for part in batch.parts] == [slice(0, 2), slice(2, 4), slice(4, 6)]
