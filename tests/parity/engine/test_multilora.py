@@ -78,12 +78,12 @@ def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_joined_adapter_answers_as_before_with_fewer_products(base, folders, shared, name):
+def test_an_adapter_made_ready_answers_as_before_with_fewer_products(base, folders, shared, name):
     adapter = read(folders[name], shared)
-    joined = shared.base.joined(adapter)
-    assert (len(joined.low_ranks) > len(adapter.low_ranks)) == (name in ("two", "five"))  # query, key and value read one input
+    ready = shared.base.ready(adapter)
+    assert (len(ready.low_ranks) < len(adapter.low_ranks)) == (name in ("two", "five"))  # query, key and value read one input
     split = Classifier(None, bases.load_tokenizer(base.folder), [], 32).encode(Split(TEXTS, None, np.zeros(12, np.int64)))
-    mine, theirs = (shared.logits([(each, split)])[0] for each in (joined, adapter))
+    mine, theirs = (shared.logits([(each, split)])[0] for each in (ready, adapter))
     assert np.abs(mine - theirs).max() < tolerances.FP32_LOGITS_OF_FRESH_BASES * max(1.0, np.abs(theirs).max())
 
 

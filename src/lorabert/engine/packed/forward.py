@@ -71,11 +71,11 @@ class PackedBase:
         exact = Rows(adapters, texts.stretches, streams, torch.float32)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
 
-    def joined(self, adapter: Adapter) -> Adapter:
-        """The same adapter for answering only, with fewer and larger products: one LoRA where several read the same input."""
-        states = [layer.states for layer in self.layers]
-        joined = {state.joined: low for state in states if (low := state.join(adapter)) is not None}
-        return Adapter({**adapter.low_ranks, **joined}, adapter.head)
+    def ready(self, adapter: Adapter) -> Adapter:
+        """The same adapter for answering only, with as little as possible left to do at every forward."""
+        places = [place for layer in self.layers for place in layer.projections] + [layer.linear for layer in self.head]
+        places += [self.embeddings.projected] if self.embeddings.projected else []
+        return Adapter({name: low for place in places for name, low in place.ready(adapter).items()}, adapter.head)
 
     def _classify(self, x: Tensor, rows: Rows) -> Tensor:
         """One adapter's head, in fp32."""
@@ -156,6 +156,7 @@ class _Layer:
         self.first = projection(parts.query) if last else None
         self.states = projection(parts.key, parts.value) if last else projection(parts.query, parts.key, parts.value)
         self.mixed, self.widened, self.narrowed = (projection(part) for part in (parts.mixed, parts.widened, parts.narrowed))
+        self.projections = [place for place in (self.first, self.states, self.mixed, self.widened, self.narrowed) if place]
         self.mixed_norm, self.narrowed_norm = part(layer, parts.mixed_norm), part(layer, parts.narrowed_norm)
         self.activation = part(layer, parts.activation)
         self.attention_p = rate(layer, parts.attention_dropout)

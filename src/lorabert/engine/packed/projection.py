@@ -25,7 +25,7 @@ class Projection:
     """
 
     def __init__(self, classifier: Any, names: Sequence[str], dtype: torch.dtype, merged: Adapter | None = None) -> None:
-        self.names, self.joined = names, "+".join(names)
+        self.names, self.joined, self.dtype = names, "+".join(names), dtype
         self.layers = [linear(classifier, name) for name in names]
         self.ends = torch.tensor([layer.out_features for layer in self.layers]).cumsum(0).tolist()
         self.frozen: Weight | None = None
@@ -69,19 +69,23 @@ class Projection:
         found = zip(self.layers, self.ends, map(adapter.low_ranks.get, self.names), strict=True)
         return [(slice(end - layer.out_features, end), low) for layer, end, low in found if low is not None]
 
-    def join(self, adapter: Adapter) -> LowRank | None:
-        """An adapter's LoRAs here as one: their A one below the other, each B on its own columns. None if that gains nothing.
+    def ready(self, adapter: Adapter) -> dict[str, LowRank]:
+        """An adapter's LoRAs here, made ready for many answers: scaled, in the type of the products, and as few as can be.
 
-        What is trained or dropped later does not show, so this is for answering only.
+        Several become one, their A's one below the other, each B on its own columns. What is trained or dropped later does not
+        show.
         """
+        own = {name: adapter.low_ranks[name] for name in self.names if name in adapter.low_ranks}
+        if not own or any(low.magnitude is not None for low in own.values()):
+            return own
         carried = self._carried(adapter)
-        if len(carried) < 2 or any(low.magnitude is not None for _, low in carried):
-            return None
         group = Group(slice(0, 0), [columns for columns, _ in carried], [low.scale for _, low in carried], None)
-        a, b = group.stacked(_matrices(carried), torch.float32)
+        a, b = group.stacked(_matrices(carried), self.dtype)
+        if len(carried) == 1:
+            return dict.fromkeys(own, LowRank(a, b, 1.0, 0.0))
         whole = b.new_zeros(self.ends[-1], b.shape[1])
         whole[group.span] = b
-        return LowRank(a, whole, 1.0, 0.0)
+        return {self.joined: LowRank(a, whole, 1.0, 0.0)}
 
 
 def _group(number: int, carried: list[tuple[slice, LowRank]], width: int, rows: Rows) -> Group:

@@ -105,7 +105,7 @@ class Loader:
         return Served(
             id=name,
             sha256=manifest["manifest_sha256"],
-            adapter=self._shared.base.joined(adapter),
+            adapter=self._shared.base.ready(adapter),
             labels=labels,
             max_length=int(manifest["max_length"]),
             pairs=labels_pairs(manifest),
