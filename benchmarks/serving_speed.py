@@ -27,11 +27,21 @@ import numpy as np
 import psutil
 from fleet import variant
 from harness import ratio, record, show
+from pydantic import BaseModel
 
 from lorabert import config
 from lorabert.data import sources
 
 CLIENTS = 16
+
+
+class Asked(BaseModel):
+    """What the bare servers are asked."""
+
+    model: str
+    input: str
+
+
 OURS, FIFTY = "lorabert serve, 1 adapter", "lorabert serve, 50 adapters"
 
 
@@ -83,13 +93,8 @@ def _plain_server(kind: str, folder: Path, port: int) -> None:
     """The barest application around one merged model: one text a request, one forward a text."""
     import uvicorn
     from fastapi import FastAPI
-    from pydantic import BaseModel
 
     from lorabert.shipping import loading
-
-    class Asked(BaseModel):
-        model: str
-        input: str
 
     answer: Callable[[str], str]
     if kind == "merged":

@@ -57,8 +57,7 @@ class Group:
         So k LoRAs cost two products and not 2 k, of which most of the time would go into the calls.
         """
         if len(self.columns) == 1:
-            ((*_, scale),) = self.places(matrices)
-            a, b = matrices
+            (a, b), scale = matrices, self.scales[0] * (self.mask.scale if self.mask else 1.0)
             return a.to(dtype), (b if scale == 1 else b * scale).to(dtype)
         *_, (last, inputs, _, _) = places = list(self.places(matrices))
         a_all = matrices[0].new_zeros(last.stop, inputs.stop, dtype=dtype)

@@ -38,7 +38,7 @@ class Rows:
 
     def own_mask(self, number: int, width: int, p: float) -> Mask | None:
         """Dropout for the rows of one adapter, (its rows, width)."""
-        return self.alone(number).mask(width, p)
+        return None if self.streams is None else self.alone(number).mask(width, p)
 
     def alone(self, number: int) -> Rows:
         """The rows of one adapter, counted from 0."""
