@@ -2,7 +2,7 @@
 
     python benchmarks/serving_speed.py ADAPTER [--seconds 10] [--rounds 3] [--record]
 
-ADAPTER is a trained one of the quickstart's data. Contestants: this server with that adapter alone; with fifty adapters of mixed
+ADAPTER is a trained one of the quickstart's data. Contestants: this server with that adapter alone, in fp32 and in bf16; with fifty adapters of mixed
 ranks, targets and label counts, each request for one drawn uniformly; and behind the barest FastAPI application, one text a
 request, a Transformers pipeline, and ONNX Runtime in fp32 and int8 with one session. Each answers the same texts; labels are
 compared before anything is timed. Servers and clients share the machine, and take turns of some seconds. Memory is the servers'
@@ -42,7 +42,7 @@ class Asked(BaseModel):
     input: str
 
 
-OURS, FIFTY = "lorabert serve, 1 adapter", "lorabert serve, 50 adapters"
+OURS, FIFTY, HALF = "lorabert serve, 1 adapter", "lorabert serve, 50 adapters", "lorabert serve, 1 adapter, bf16"
 
 
 def main() -> None:
@@ -75,9 +75,10 @@ def _started(adapter: Path, folder: Path, stack: contextlib.ExitStack) -> dict[s
     commands: dict[str, tuple[list[str], list[str]]] = {
         OURS: ([*serve, "8101", f"one={adapter}"], ["one"]),
         FIFTY: ([*serve, "8102", *(f"{place.name}={place}" for place in many)], [place.name for place in many]),
-        "FastAPI + pipeline": ([*here, "--plain", "merged", "8103"], ["one"]),
-        "FastAPI + ONNX Runtime fp32": ([*here, "--plain", "onnx", "8104"], ["one"]),
-        "FastAPI + ONNX Runtime int8": ([*here, "--plain", "onnx-int8", "8105"], ["one"]),
+        HALF: ([*serve, "8103", "--precision", "bf16", f"one={adapter}"], ["one"]),
+        "FastAPI + pipeline": ([*here, "--plain", "merged", "8104"], ["one"]),
+        "FastAPI + ONNX Runtime fp32": ([*here, "--plain", "onnx", "8105"], ["one"]),
+        "FastAPI + ONNX Runtime int8": ([*here, "--plain", "onnx-int8", "8106"], ["one"]),
     }
     started = {}
     for port, (name, (command, models)) in enumerate(commands.items(), 8101):
@@ -140,9 +141,10 @@ def _measure(servers: dict[str, tuple[int, int, list[str]]], seconds: float, rou
                 waits[name] += found
     memory = {name: psutil.Process(process).memory_info().rss for name, (_, process, _) in servers.items()}
     show(speeds)
-    ratios = {theirs: ratio(speeds, OURS, theirs) for theirs in speeds if theirs != OURS}
-    for theirs, one in ratios.items():
-        sys.stdout.write(f"  {OURS} is {one['median']:.2f} times {theirs} ({one['least']:.2f} to {one['greatest']:.2f})\n")
+    ratios = {ours: {theirs: ratio(speeds, ours, theirs) for theirs in speeds if theirs != ours} for ours in (OURS, HALF)}
+    for ours, against in ratios.items():
+        for theirs, one in against.items():
+            sys.stdout.write(f"  {ours} is {one['median']:.2f} times {theirs} ({one['least']:.2f} to {one['greatest']:.2f})\n")
     milliseconds = {name: {"p50": 1e3 * statistics.median(found), "p99": 1e3 * float(np.quantile(found, 0.99))}
                     for name, found in waits.items()}  # fmt: skip
     for name, size in memory.items():
@@ -152,7 +154,7 @@ def _measure(servers: dict[str, tuple[int, int, list[str]]], seconds: float, rou
 
 
 async def _check(servers: dict[str, tuple[int, int, list[str]]], texts: list[str]) -> None:
-    """All servers of the one adapter give the same labels; int8 may differ on one text in ten."""
+    """All servers of the one adapter give the same labels; int8 and bf16 may differ on one text in ten."""
     import httpx
 
     async with httpx.AsyncClient(timeout=60) as client:
@@ -163,7 +165,7 @@ async def _check(servers: dict[str, tuple[int, int, list[str]]], texts: list[str
                 labels[name] = [answer.json()["data"][0]["label"] for answer in answers]
     for name, found in labels.items():
         other = sum(mine != theirs for mine, theirs in zip(labels[OURS], found, strict=True))
-        if other > (len(texts) // 10 if "int8" in name else 0):
+        if other > (len(texts) // 10 if "int8" in name or name == HALF else 0):
             raise SystemExit(f"{name} gives {other} other labels of {len(texts)}: nothing to time")
 
 
