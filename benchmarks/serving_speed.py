@@ -4,9 +4,9 @@
 
 ADAPTER is a trained one of the quickstart's data. Contestants: this server with that adapter alone, in fp32 and in bf16; with
 fifty adapters of mixed ranks, targets and label counts, each request for one drawn uniformly; and behind the barest FastAPI
-application, one text a request, a Transformers pipeline, and ONNX Runtime in fp32 and int8 with one session. Each answers the same
-texts; labels are compared before anything is timed. Servers and clients share the machine, and take turns of some seconds. Memory is
-the servers' resident size.
+application, one text a request, a Transformers pipeline, and ONNX Runtime in fp32 and int8 with one session. Each answers the
+same texts; labels are compared before anything is timed. Servers and clients share the machine, and take turns of some seconds.
+Memory is the servers' resident size.
 """
 
 from __future__ import annotations
