@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-TRAIN = ("--train.num_train_epochs", "30", "--train.learning_rate", "1e-2", "--train.baselines", "false")
+TRAIN = ("--train.num_train_epochs", "60", "--train.learning_rate", "1e-2", "--train.baselines", "false")
 
 
 @pytest.fixture(scope="module")
