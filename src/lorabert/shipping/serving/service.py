@@ -16,7 +16,7 @@ from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
 from lorabert.errors import InputError, MismatchError
 from lorabert.evidence.metrics import softmax
-from lorabert.shipping import fingerprints, manifests
+from lorabert.shipping import manifests
 from lorabert.shipping.serving.catalogue import NameTaken, Place, UnknownAdapter
 from lorabert.shipping.serving.loading import Served
 from lorabert.shipping.serving.metrics import Metrics
@@ -60,7 +60,8 @@ class Service:
         metrics: what is counted.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, scheduler: Scheduler, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, registry: Registry, scheduler: Scheduler, metrics: Metrics, tolerance: float) -> None:
+        self._tolerance = tolerance
         self.settings, self.registry, self.scheduler, self.metrics = settings, registry, scheduler, metrics
         self.traffic = Traffic()
         self._proved: set[str] = set()  # a sha256 an adapter, evicted or not
@@ -174,7 +175,7 @@ class Service:
             log.warning("the adapter %s cannot answer: %r", ascii(served.id), error)
             raise MismatchError(f"The adapter {served.id}", [f"it cannot answer ({type(error).__name__})"]) from error
         largest = float(np.abs(logits - served.logits[:most]).max())
-        if largest > fingerprints.TOLERANCE * np.abs(served.logits).max():
+        if largest > self._tolerance * np.abs(served.logits).max():
             raise MismatchError(f"The adapter {served.id}", [f"its logits differ from the recorded ones by up to {largest:.3g}"])
         self._proved.add(served.sha256)
 

@@ -15,6 +15,7 @@ from lorabert.engine.packed import DTYPES
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
+from lorabert.shipping import fingerprints
 from lorabert.shipping.manifests import MANIFEST, manifest_of
 from lorabert.shipping.serving.catalogue import Catalogue, readable
 from lorabert.shipping.serving.loading import Loader
@@ -103,23 +104,25 @@ def base_of(targets: Targets, base_name: str | None) -> Base:
     return base
 
 
-def engine_of(base: Base, precision: str = "fp32") -> tuple[Any, Shared]:
+def engine_of(base: Base, precision: str) -> tuple[Any, Shared]:
     """The base in memory: the classifier it was loaded into, and its forward for any adapters.
 
     Raises:
         Unsupported: the engine does not know the architecture.
     """
     model = bases.load(base, ["0", "1"]).model
-    return model, Shared(model, DTYPES[hardware.placed("cpu", precision).precision])
+    return model, Shared(model, DTYPES[precision])
 
 
 def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
     """A service that has the base in memory and its threads running."""
+    precision = hardware.placed("cpu", settings.precision).precision
+    tolerance = fingerprints.TOLERANCE if precision == "fp32" else fingerprints.HALF_TOLERANCE
     metrics = Metrics()
-    model, shared = engine_of(base, settings.precision)
+    model, shared = engine_of(base, precision)
     catalogue = Catalogue(targets.stores, targets.folders)
     registry = Registry(catalogue, Loader(base, model, shared), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
-    return Service(settings, registry, Scheduler(shared.logits, settings.batch_tokens, metrics), metrics)
+    return Service(settings, registry, Scheduler(shared.logits, settings.batch_tokens, metrics), metrics, tolerance)
 
 
 async def load_first(service: Service, targets: Targets) -> None:

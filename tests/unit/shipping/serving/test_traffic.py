@@ -296,6 +296,17 @@ async def test_an_adapter_damaged_on_disk_is_409_and_the_others_go_on(store):
         assert (await client.classify("mood", "a")).status_code == 200
 
 
+async def test_bf16_serves_every_kind_and_rounds(kinds):
+    scores = {}
+    for precision in ("fp32", "bf16"):
+        async with serve(*(f"{name}={folder}" for name, folder in kinds.items()), precision=precision) as client:
+            answers = [await client.classify(name, "A small movie with a big impact.") for name in kinds]
+            assert [answer.status_code for answer in answers] == [200] * len(kinds)
+            scores[precision] = [number for answer in answers for number in answer.json()["data"][0]["probs"]]
+    differences = np.abs(np.array(scores["bf16"]) - scores["fp32"])
+    assert 0 < differences.max() < 0.05
+
+
 async def test_an_adapter_that_gives_other_answers_than_recorded_is_not_put_into_service(kinds):
     async with serve(kinds["mood"], allow_folders=True) as client:
         answer = client.service.scheduler._answer
@@ -307,7 +318,10 @@ async def test_an_adapter_that_gives_other_answers_than_recorded_is_not_put_into
         assert (await client.classify("extra", "a")).status_code == 404
 
 
-async def test_a_stored_adapter_that_gives_other_answers_than_recorded_is_refused_when_first_asked(kinds, tiny_base, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+async def test_a_stored_adapter_that_gives_other_answers_than_recorded_is_refused_when_first_asked(
+    kinds, tiny_base, tmp_path, precision
+):
     other = save_adapter(tmp_path / "other", tiny_base, ["sad", "glad"], seed=9, r=2)
     folder = Path(shutil.copytree(kinds["mood"], tmp_path / "mixed"))
     shutil.copyfile(other / "adapter_model.safetensors", folder / "adapter_model.safetensors")
@@ -315,7 +329,7 @@ async def test_a_stored_adapter_that_gives_other_answers_than_recorded_is_refuse
     store = Store(tmp_path / "store")
     for name, place in (("good", kinds["mood"]), ("mixed", folder)):
         store.add(place, name)
-    async with serve(store.root) as client:
+    async with serve(store.root, precision=precision) as client:
         for _ in range(2):
             refused = await client.classify("mixed", "a")
             assert refused.status_code == 409
