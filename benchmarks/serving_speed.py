@@ -33,6 +33,7 @@ from lorabert import config
 from lorabert.data import sources
 
 CLIENTS = 16
+OURS, FIFTY, HALF = "lorabert serve, 1 adapter", "lorabert serve, 50 adapters", "lorabert serve, 1 adapter, bf16"
 
 
 class Asked(BaseModel):
@@ -40,9 +41,6 @@ class Asked(BaseModel):
 
     model: str
     input: str
-
-
-OURS, FIFTY, HALF = "lorabert serve, 1 adapter", "lorabert serve, 50 adapters", "lorabert serve, 1 adapter, bf16"
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ def test_every_loss_and_the_final_weights(together, name, tmp_path):
     got, weights, their_cost = outcome(together, name)
     drift = 10 if name == "early stop" else 1  # its rate is so high that roundings grow tenfold in ten steps
     same_events(got, expected, drift * tolerances.FP32_LOSS_TRAJECTORY)
-    # Early stopping's large rate makes more of a rounding; a key's bias has a gradient of rounding noise alone.
+    # A key's bias has a gradient of rounding noise alone.
     tolerance = drift * tolerances.FP32_FINAL_WEIGHTS
     assert furthest(weights, expected_weights, but=("key.modules_to_save.default.bias",)) < tolerance
     assert (their_cost["steps"], their_cost["tokens"], their_cost["epochs"]) == (cost.steps, cost.tokens, cost.epochs)

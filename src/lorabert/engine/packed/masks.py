@@ -66,7 +66,7 @@ def draw(streams: Sequence[Bits], sizes: Sequence[int], p: float, dtype: torch.d
     """A flat mask of zeros with probability p, each stream's elements after the other's; None when p is 0.
 
     A mask compares 16 random bits an element with a threshold: the rate is p to within 2^-17, and four elements share one
-    64-bit word, which costs a sixth of `bernoulli_`. What one stream gives depends on its own sizes alone.
+    64-bit word. What one stream gives depends on its own sizes alone.
 
     Args:
         streams: on the device of the tensors.

@@ -58,11 +58,12 @@ class Service:
         registry: the adapters.
         scheduler: the model.
         metrics: what is counted.
+        tolerance: how far an adapter's answers may be from the recorded ones, as a share of the largest logit.
     """
 
     def __init__(self, settings: Settings, registry: Registry, scheduler: Scheduler, metrics: Metrics, tolerance: float) -> None:
-        self._tolerance = tolerance
         self.settings, self.registry, self.scheduler, self.metrics = settings, registry, scheduler, metrics
+        self._tolerance = tolerance
         self.traffic = Traffic()
         self._proved: set[str] = set()  # a sha256 an adapter, evicted or not
         self._tokeniser = ThreadPoolExecutor(1, "lorabert-tokeniser")
