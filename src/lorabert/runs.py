@@ -49,6 +49,7 @@ class Fit:
         peak_bytes: highest memory: of the process on a CPU, of the allocator on a GPU.
         attention: the attention path of the model.
         together: the most runs that trained at once with this one, itself included; peak_bytes is of all of them.
+        kernels: whether the compiled steps were used; without a compiler PyTorch takes the same ones.
     """
 
     train_seconds: float
@@ -59,6 +60,7 @@ class Fit:
     peak_bytes: int
     attention: str
     together: int = 1
+    kernels: bool = False
 
 
 class RunFolder:

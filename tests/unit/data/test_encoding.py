@@ -8,10 +8,10 @@ from transformers import AutoTokenizer
 
 import tiny
 from lorabert.data import encoding
-from lorabert.data.assets import cache_folder
 from lorabert.data.columns import Columns
 from lorabert.data.encoding import Encoded, EncodedSplit, encode, encode_split
 from lorabert.data.sources import SPLITS, Split, Splits
+from lorabert.files import cache_folder
 
 TEXTS, LABELS = tiny.reviews(50, 2, longest=40)
 SECOND = tiny.reviews(50, 2, 1, longest=40)[0]

@@ -20,30 +20,31 @@ import torch
 from torch import Tensor
 
 from lorabert.data.batching import Block, PackedBatch
+from lorabert.engine import kernels
 from lorabert.engine.packed.masks import Mask
 from lorabert.engine.packed.rows import Rows
+from lorabert.engine.packed.spans import Spans, mix
 
 
 class Rectangles:
     """The rectangles of a batch, on the device of the tensors.
 
     Attributes:
+        batch: whose texts they hold.
         blocks: which texts and which cells each holds.
         dtype: in which attention is computed.
         biases: of each, (texts * heads, 1, longest) 0 for tokens and -inf past them; None where every cell holds a token.
         cells: (T,) the cell of each token.
         tokens: (cells,) the token in each cell.
         order: (n,) the texts as the blocks take them; None when that is the batch's own order.
-        parts: of each adapter, its blocks.
     """
 
     def __init__(self, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> None:
-        self.blocks, self.heads = batch.blocks, heads
+        self.batch, self.blocks, self.heads = batch, batch.blocks, heads
         # A CPU's matrix library compiles a kernel for every shape of a small half-precision product; in fp32 it has them all.
         self.dtype = torch.float32 if device.type == "cpu" else dtype
         self.cells, self.tokens = (torch.from_numpy(numbers).to(device) for numbers in (batch.cells, batch.tokens))
         self.order = None if batch.order is None else torch.from_numpy(batch.order).to(device)
-        self.parts = [part.blocks for part in batch.parts]
         lengths = torch.from_numpy(batch.lengths if batch.order is None else batch.lengths[batch.order])
         self.biases = [self._bias(lengths[block.first : block.last], block.longest, device) for block in batch.blocks]
 
@@ -79,13 +80,23 @@ class Rectangles:
         return copy.view(len(seen), -1, *seen.shape[-2:])
 
 
-def attend(first: Tensor | None, states: Tensor, rectangles: Rectangles, p: float, rows: Rows) -> Tensor:
+Places = Rectangles | Spans
+
+
+def places_of(batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> Places:
+    """Where the texts of a batch attend: where they lie if there is a compiled step, else in rectangles."""
+    if kernels.usable(torch.empty(0, dtype=dtype, device=device)):
+        return Spans(batch, heads, dtype)
+    return Rectangles(batch, heads, device, dtype)
+
+
+def attend(first: Tensor | None, states: Tensor, places: Places, p: float, rows: Rows) -> Tensor:
     """Mix values by softmax(q k^T / sqrt(d)), by text and head, with dropout on the probabilities.
 
     Args:
         first: (n, hidden) queries of each text's first token, when only those ask; None when all tokens do.
         states: (T, 3 hidden) queries, keys and values, or (T, 2 hidden) keys and values beside `first`.
-        rectangles: of the batch.
+        places: of the batch.
         p: dropout rate of the probabilities.
         rows: each adapter draws the dropout of its own texts.
 
@@ -93,20 +104,22 @@ def attend(first: Tensor | None, states: Tensor, rectangles: Rectangles, p: floa
         (T, hidden), or (n, hidden) beside `first`.
     """
     shapes = [
-        ((block.last - block.first) * rectangles.heads, block.longest if first is None else 1, block.longest)
-        for block in rectangles.blocks
+        ((block.last - block.first) * places.heads, block.longest if first is None else 1, block.longest)
+        for block in places.batch.blocks
     ]
     sizes = [math.prod(shape) for shape in shapes]
     # One draw for all rectangles: many small ones would cost more calls than bits.
-    drawn = rows.flat_mask([sum(sizes[blocks]) for blocks in rectangles.parts], p, rectangles.dtype)
+    drawn = rows.flat_mask([sum(sizes[part.blocks]) for part in places.batch.parts], p, places.dtype)
+    if isinstance(places, Spans):
+        return mix(first, states, places, drawn)
     pieces: list[Mask | None] = [None] * len(shapes)
     if drawn is not None:
         kept = drawn.keep.split(sizes)
         pieces = [Mask(keep.view(shape), drawn.scale) for keep, shape in zip(kept, shapes, strict=True)]
-    if first is None or rectangles.order is None:
-        return _Attend.apply(first, states, rectangles, pieces)
-    mixed = _Attend.apply(first.index_select(0, rectangles.order), states, rectangles, pieces)
-    return mixed.index_select(0, rectangles.order.argsort())
+    if first is None or places.order is None:
+        return _Attend.apply(first, states, places, pieces)
+    mixed = _Attend.apply(first.index_select(0, places.order), states, places, pieces)
+    return mixed.index_select(0, places.order.argsort())
 
 
 class _Attend(torch.autograd.Function):

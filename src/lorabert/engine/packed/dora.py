@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorabert.engine.packed.functions import dropout
 from lorabert.engine.packed.masks import Mask
+from lorabert.engine.packed.pointwise import dropout
 from lorabert.engine.packed.reading import LowRank
 
 

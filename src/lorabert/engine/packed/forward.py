@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from lorabert.data.batching import PackedBatch, by_length, pack
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed.attention import Rectangles, attend
-from lorabert.engine.packed.functions import add_norm, dropout
+from lorabert.engine.packed.attention import Places, attend, places_of
 from lorabert.engine.packed.masks import Bits
+from lorabert.engine.packed.pointwise import add_norm, dropout
 from lorabert.engine.packed.projection import Projection
 from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, has, layers_of, part, parts_of, rate
 from lorabert.engine.packed.rows import Rows
@@ -63,11 +63,11 @@ class PackedBase:
         """
         tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype)
         texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype)
-        rectangles = Rectangles(batch, self.heads, self.device, self.dtype)
+        places = places_of(batch, self.heads, self.device, self.dtype)
         firsts = torch.from_numpy(batch.starts).to(self.device)
         x = self.embeddings(batch, tokens, self.device)
         for layer in self.layers:
-            x = layer(x, rectangles, firsts, tokens, texts)
+            x = layer(x, places, firsts, tokens, texts)
         exact = Rows(adapters, texts.stretches, streams, torch.float32)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
 
@@ -162,11 +162,11 @@ class _Layer:
         self.attention_p = rate(layer, parts.attention_dropout)
         self.mixed_p, self.narrowed_p = rate(layer, parts.mixed_dropout), rate(layer, parts.narrowed_dropout)
 
-    def __call__(self, x: Tensor, rectangles: Rectangles, firsts: Tensor, tokens: Rows, texts: Rows) -> Tensor:
+    def __call__(self, x: Tensor, places: Places, firsts: Tensor, tokens: Rows, texts: Rows) -> Tensor:
         """(T, hidden) to (T, hidden); the last layer to (n, hidden) of the texts' first tokens, which `firsts` counts."""
         asking, rows = (x, tokens) if self.first is None else (x.index_select(0, firsts), texts)
         first = None if self.first is None else self.first(asking, rows)
-        attended = attend(first, self.states(x, tokens), rectangles, self.attention_p, rows)
+        attended = attend(first, self.states(x, tokens), places, self.attention_p, rows)
         y = self._add_norm(self.mixed(attended, rows), asking, self.mixed_p, self.mixed_norm, rows)
         wide = self.activation(self.widened(y, rows))
         return self._add_norm(self.narrowed(wide, rows), y, self.narrowed_p, self.narrowed_norm, rows)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from lorabert.engine import kernels
+
 _BITS = 16
-_CHUNK = 2**17
 
 
 class Bits:
     """A stream of random bits that follows from a seed, and goes on from any position.
 
-    On a CPU they are numpy's PCG64 DXSM (O'Neill 2014), which draws a word in half the time that torch's generator takes.
+    On a CPU they are numpy's PCG64 DXSM (O'Neill 2014), which draws a word in half the time that torch's generator takes; the
+    compiled step draws the same ones.
 
     Args:
         seed: of the stream.
@@ -23,14 +26,30 @@ class Bits:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.device, self._seed, self._position = torch.device(device), seed, 0
+        self.device, self._seed = torch.device(device), seed
+        self._position = self._drawn = 0  # words of the stream that are used up, and those that numpy itself has drawn
         self._on_cpu = np.random.PCG64DXSM(seed)
         self._on_gpu = None if self.device.type == "cpu" else torch.Generator(self.device).manual_seed(seed)
+        numbers: Any = self._on_cpu.state["state"]
+        halves = [half for number in (numbers["state"], numbers["inc"]) for half in divmod(number, 2**64)]
+        self._seeded = np.array(halves, dtype=np.uint64)
+
+    def fill(self, keep: torch.Tensor, dropped: int) -> None:
+        """Draw a flat mask: zeros with probability dropped / 2^16, ones elsewhere; four elements share a word."""
+        least, words = dropped - 2 ** (_BITS - 1), -(-keep.numel() // 4)
+        if self._on_gpu is None and kernels.usable(keep):
+            kernels.dropout(keep, least, self._seeded, self._position)
+            self._position += words
+        else:
+            torch.ge(self.words(words).view(torch.int16)[: keep.numel()], least, out=keep)
 
     def words(self, count: int) -> torch.Tensor:
         """The next 64-bit words, (count,) int64; every bit is random."""
         if self._on_gpu is None:
+            if self._drawn != self._position:
+                self._on_cpu = np.random.PCG64DXSM(self._seed).advance(self._position)
             self._position += count
+            self._drawn = self._position
             return torch.from_numpy(self._on_cpu.random_raw(count).view(np.int64))
         # Without bounds random_ fills 63 bits; whoever reads a word in pieces needs the last one too.
         return torch.empty(count, dtype=torch.int64, device=self.device).random_(-(2**63), None, generator=self._on_gpu)
@@ -43,7 +62,6 @@ class Bits:
         """Go on from where `state` was taken, in a stream of the same seed."""
         if self._on_gpu is None:
             self._position = int(state[0])
-            self._on_cpu = np.random.PCG64DXSM(self._seed).advance(self._position)
         else:
             # A row of a matrix as it lies there crashes torch 2.13.
             self._on_gpu.set_state(state.clone())
@@ -80,7 +98,6 @@ def draw(streams: Sequence[Bits], sizes: Sequence[int], p: float, dtype: torch.d
     keep = torch.empty(sum(sizes), dtype=dtype, device=streams[0].device)
     begin = 0
     for stream, size in zip(streams, sizes, strict=True):
-        words = stream.words(-(-size // 4)).view(torch.int16)
-        torch.ge(words[:size], dropped - 2 ** (_BITS - 1), out=keep[begin : begin + size])
+        stream.fill(keep[begin : begin + size], dropped)
         begin += size
     return Mask(keep, 2**_BITS / (2**_BITS - dropped))

@@ -14,6 +14,7 @@ from lorabert import processes
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, PackedBatch, fillers, join
 from lorabert.data.encoding import EncodedSplit
+from lorabert.engine import kernels
 from lorabert.engine.packed import DTYPES, PackedBase, adapter_in, classifier_of
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.run import Job, Run
@@ -189,6 +190,7 @@ class _Team:
             peak_bytes=peak_bytes(self.device),
             attention="packed",
             together=self.most,
+            kernels=self.device == "cpu" and kernels.state().library is not None,
         )
 
 

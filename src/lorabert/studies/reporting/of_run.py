@@ -143,6 +143,7 @@ def _environment(record: dict[str, Any]) -> list[tuple[str, str]]:
     memory = machine.get("memory_bytes")
     sizes = ", ".join(f"{count:,} {name}" for name, count in data["examples"].items())
     cut = ", ".join(f"{count:,} {name}" for name, count in data["truncated"].items() if count)
+    compiled = ", compiled steps" if fit.get("kernels") else ""
     rows = [
         ("base", f"{base['name']}, revision {base['revision']}"),
         ("base weights, sha256", base["sha256"]),
@@ -151,7 +152,7 @@ def _environment(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("data fingerprint", data["fingerprint"]),
         ("texts cut at max_length", cut or "none"),
         ("device and precision", f"{record['device']}, {record['precision']}: {record['precision_reason']}"),
-        ("engine", f"{record['engine']}: {record['engine_reason']}; attention {record['attention']}"),
+        ("engine", f"{record['engine']}: {record['engine_reason']}; attention {record['attention']}{compiled}"),
         ("system", str(machine["system"])),
         ("processor", f"{machine['processor']}, {machine['cores']} cores, threads used: {machine['threads']}"),
         ("GPU", str(machine["gpu"] or "none")),
