@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from lorabert.errors import InputError
 
@@ -375,7 +375,9 @@ def _explained(parser: ArgumentParser, message: str) -> InputError:
     if missing := _MISSING_FILE.search(message):
         return InputError("There is no such configuration file", got=missing[1], fix="Check the path after --config")
     if wrong := _WRONG_VALUE.search(message):
-        return InputError(f"`{wrong[1]}` has a value it cannot take", got=f"'{wrong[2]}'", expected=_type_of(wrong[1]), fix=see)
+        return InputError(
+            f"`{wrong[1]}` has a value it cannot take", got=f"'{wrong[2]}'", expected=_type_of(parser, wrong[1]), fix=see
+        )
     return InputError("The command line or its configuration cannot be read", got=message, fix=see)
 
 
@@ -388,11 +390,10 @@ def _nearest(key: str, known: list[str]) -> str | None:
     return by_last_word[near[0]] if near else None
 
 
-def _type_of(key: str) -> str:
-    """The type of a configuration key, as its dataclass writes it."""
-    section, _, name = key.partition(".")
-    for part in dataclasses.fields(RunConfig):
-        if part.name == section:
-            types = {knob.name: str(knob.type) for knob in dataclasses.fields(part.default_factory)}  # type: ignore[arg-type]
-            return types.get(name, "").replace("Method", "lora, full, bitfit or head")
-    return ""
+def _type_of(parser: ArgumentParser, key: str) -> str:
+    """What an option takes: its words, or its type as Python writes it."""
+    hint = getattr(parser._option_string_actions.get(f"--{key}"), "_typehint", None)
+    if get_origin(hint) is Literal:
+        *words, last = get_args(hint)
+        return f"{', '.join(words)} or {last}"
+    return getattr(hint, "__name__", None) or str(hint or "")

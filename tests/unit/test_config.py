@@ -138,6 +138,15 @@ def test_a_value_of_the_wrong_type_is_refused_with_key_value_and_type(key, value
     assert expected in refused.value.expected
 
 
+def test_a_choice_is_refused_with_the_words_there_are():
+    from lorabert.shipping.serving.settings import Settings
+
+    serve = options_parser("lorabert serve", "")
+    serve.add_class_arguments(Settings, None)
+    with pytest.raises(InputError, match=r"`precision`.*'half'.*Expected fp32, bf16 or auto"):
+        parse(serve, ["--precision", "half"])
+
+
 def test_every_number_out_of_range_is_named_in_one_message():
     wrong = {
         "model.max_length": "2", "lora.r": "0", "lora.lora_alpha": "0", "lora.lora_dropout": "1", "train.learning_rate": "1",

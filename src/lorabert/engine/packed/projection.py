@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorabert.engine import kernels
 from lorabert.engine.packed.dora import dora
 from lorabert.engine.packed.functions import Group, Weight, packed, project
 from lorabert.engine.packed.reading import Adapter, LowRank, linear
@@ -72,11 +73,12 @@ class Projection:
     def ready(self, adapter: Adapter) -> dict[str, LowRank]:
         """An adapter's LoRAs here, made ready for many answers: scaled, in the type of the products, and as few as can be.
 
-        Several become one, their A's one below the other, each B on its own columns. What is trained or dropped later does not
-        show.
+        Several become one, their A's one below the other, each B on its own columns, unless compiled steps take them as they are.
+        What is trained or dropped later does not show.
         """
         own = {name: adapter.low_ranks[name] for name in self.names if name in adapter.low_ranks}
-        if not own or any(low.magnitude is not None for low in own.values()):
+        compiled = kernels.usable(self.layers[0].weight.new_empty(0, dtype=self.dtype))
+        if compiled or not own or any(low.magnitude is not None for low in own.values()):
             return own
         carried = self._carried(adapter)
         group = Group(slice(0, 0), [columns for columns, _ in carried], [low.scale for _, low in carried], None)
