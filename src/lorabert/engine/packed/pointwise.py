@@ -28,38 +28,56 @@ class _AddNorm(torch.autograd.Function):
     def forward(
         ctx: Any, u: Tensor, residual: Tensor | None, mask: Mask | None, weight: Tensor, bias: Tensor, eps: float
     ) -> Tensor:
-        keep, scale = (mask.keep, mask.scale) if mask else (None, 1.0)
-        ctx.scale, ctx.compiled = scale, kernels.usable(u)
-        if ctx.compiled:
-            y, total, *statistics = kernels.add_norm(u, residual, keep, scale, weight, bias, eps)
-        else:
-            total = u if keep is None else u * keep * scale
-            if residual is not None:
-                total = residual + u if keep is None else torch.addcmul(residual, u, keep, value=scale)
-            y, *statistics = torch.native_layer_norm(_wide(total), weight.shape, weight, bias, eps)
+        keep, ctx.scale = (mask.keep, mask.scale) if mask else (None, 1.0)
+        compute = kernels.add_norm if kernels.usable(u) else _add_norm
+        y, total, *statistics = compute(u, residual, keep, ctx.scale, weight, bias, eps)
         ctx.save_for_backward(total, *statistics, weight, bias, keep)
-        return y.to(total.dtype)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        total, mean, deviation, weight, bias, keep = ctx.saved_tensors
+        (g,), (total, mean, inverse, weight, _bias, keep) = gradients, ctx.saved_tensors
         needs_u, needs_residual, _, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        (g,) = gradients
-        d_total = d_u = d_weight = d_bias = None
-        if ctx.compiled:
-            if needs_u or needs_residual:
-                d_total, d_u = kernels.add_norm_backward(g, total, mean, deviation, weight, keep, ctx.scale)
-            if needs_weight or needs_bias:
-                d_weight, d_bias = kernels.norm_parameters(g, total, mean, deviation)
-        else:
-            wanted = [needs_u or needs_residual, needs_weight, needs_bias]
-            d_total, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-                _wide(g), _wide(total), weight.shape, mean, deviation, weight, bias, wanted
-            )
-            d_total = d_total if d_total is None else d_total.to(total.dtype)
-            if needs_u:
-                d_u = d_total if keep is None else (d_total * keep).mul_(ctx.scale)
+        d_u = d_total = d_weight = d_bias = None
+        if needs_u or needs_residual:
+            compute = kernels.add_norm_backward if kernels.usable(g) else _add_norm_backward
+            d_total, d_u = compute(g, total, mean, inverse, weight, keep, ctx.scale)
+        if needs_weight or needs_bias:
+            d_weight, d_bias = (kernels.norm_parameters if kernels.usable(g) else _norm_parameters)(g, total, mean, inverse)
         return d_u, d_total if needs_residual else None, None, d_weight, d_bias, None
+
+
+# The same three steps as PyTorch has them.
+
+
+def _add_norm(
+    u: Tensor, residual: Tensor | None, keep: Tensor | None, scale: float, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if residual is None:
+        total = u if keep is None else (u * keep).mul_(scale)
+    else:
+        total = residual + u if keep is None else torch.addcmul(residual, u, keep, value=scale)
+    y, mean, inverse = torch.native_layer_norm(_wide(total), weight.shape, weight, bias, eps)
+    return y.to(total.dtype), total, mean, inverse
+
+
+def _add_norm_backward(
+    g: Tensor, total: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, keep: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    wanted = [True, False, False]
+    found, _, _ = torch.ops.aten.native_layer_norm_backward(
+        _wide(g), _wide(total), weight.shape, mean, inverse, weight, None, wanted
+    )
+    d_total = found.to(total.dtype)
+    return d_total, d_total if keep is None else (d_total * keep).mul_(scale)
+
+
+def _norm_parameters(g: Tensor, total: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    wanted, ones = [False, True, True], mean.new_ones(total.shape[1])
+    _, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
+        _wide(g), _wide(total), ones.shape, mean, inverse, ones, ones, wanted
+    )
+    return d_weight, d_bias
 
 
 def _wide(x: Tensor) -> Tensor:
