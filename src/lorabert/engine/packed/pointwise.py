@@ -31,12 +31,12 @@ class _AddNorm(torch.autograd.Function):
         keep, ctx.scale = (mask.keep, mask.scale) if mask else (None, 1.0)
         compute = kernels.add_norm if kernels.usable(u) else _add_norm
         y, total, *statistics = compute(u, residual, keep, ctx.scale, weight, bias, eps)
-        ctx.save_for_backward(total, *statistics, weight, bias, keep)
+        ctx.save_for_backward(total, *statistics, weight, keep)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (g,), (total, mean, inverse, weight, _bias, keep) = gradients, ctx.saved_tensors
+        (g,), (total, mean, inverse, weight, keep) = gradients, ctx.saved_tensors
         needs_u, needs_residual, _, needs_weight, needs_bias, _ = ctx.needs_input_grad
         d_u = d_total = d_weight = d_bias = None
         if needs_u or needs_residual:
