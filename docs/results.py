@@ -1,6 +1,7 @@
 """Make docs/results.md from the committed comparisons in docs/records/: python docs/results.py. A test keeps them together.
 
-A record is a comparison.json under the name of its study. One that is not whole yet (a task without usable runs, no baselines, no
+A record is a comparison.json under the name of its study; a Markdown file of that name beside it says how it came about. One that
+is not whole yet (a task without usable runs, no baselines, no
 published figures) gives the rows that it has.
 """
 
@@ -20,13 +21,13 @@ METRICS = {"accuracy": "accuracy", "f1_macro": "macro-F1", "mcc": "MCC"}
 Document = dict[str, Any]
 
 
-def page(records: dict[str, Document]) -> str:
-    """The whole page, from comparisons by their names."""
+def page(records: dict[str, Document], folder: Path = RECORDS) -> str:
+    """The whole page, from comparisons by their names and what lies beside them."""
     head = (
         "# Results\n\nMade by `python docs/results.py` from the records in `docs/records/`; [comparing.md](comparing.md) "
         "explains every column. Points, with 95% intervals: of a mean over seeds and examples, of a baseline over examples.\n"
     )
-    return "\n".join([head, *(_study(name, record) for name, record in sorted(records.items()))])
+    return "\n".join([head, *(_study(name, record, folder / f"{name}.md") for name, record in sorted(records.items()))])
 
 
 def read(folder: Path = RECORDS) -> dict[str, Document]:
@@ -34,11 +35,12 @@ def read(folder: Path = RECORDS) -> dict[str, Document]:
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
 
 
-def _study(name: str, record: Document) -> str:
+def _study(name: str, record: Document, note: Path) -> str:
     machine = "; ".join(dict.fromkeys(_machine(one) for one in record.get("environment", {}).get("hardware", [])))
     seeds = record["plan"]["seeds"]
     told = f"Seeds {', '.join(map(str, seeds))}" + (f"; {machine}." if machine else ".")
-    parts = [f"## {name}", told, *(_task(task) for task in record["tasks"]), _what_it_says(record)]
+    noted = note.read_text(encoding="utf-8").strip() if note.exists() else ""
+    parts = [f"## {name}", noted, told, *(_task(task) for task in record["tasks"]), _what_it_says(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -45,6 +45,13 @@ def test_a_record_becomes_tables_with_every_system_and_baseline(results, record)
     assert widths == {12}
 
 
+def test_what_lies_beside_a_record_stands_above_its_tables(results, record, tmp_path):
+    (tmp_path / "small.md").write_text("On a busy machine.\n", encoding="utf-8")
+    text = results.page({"small": record}, tmp_path)
+    assert "## small\n\nOn a busy machine.\n\nSeeds" in text
+    assert "busy" not in results.page({"small": record})
+
+
 def test_records_that_are_not_whole_give_the_rows_they_have(results, record):
     partial = copy.deepcopy(record)
     partial["environment"] = {**partial["environment"], "hardware": []}
