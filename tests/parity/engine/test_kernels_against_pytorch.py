@@ -157,3 +157,65 @@ def test_a_number_that_is_none_shows_in_its_text_and_in_no_other(both, broken):
     for found in both(lambda: PackedClassifier(model)(pack(split, np.arange(len(split))), Bits(0)).detach()):
         finite = torch.isfinite(found).all(1)
         assert (~finite).sum() == 1
+
+
+WIDTHS = [1, 12, 16, 37, 64]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("wide", "out", "rank"), [(1, 1, 1), (37, 12, 3), (20, 50, 8), (64, 33, 13)])
+def test_lora_of_any_width(wide, out, rank, dtype):
+    x, g, keep = torch.randn(19, wide).to(dtype), torch.randn(19, out).to(dtype), (torch.rand(19, wide) < 0.8).to(dtype)
+    a, b, y, dx = torch.randn(rank, wide), torch.randn(out, rank), torch.zeros(19, out + 2, dtype=dtype), torch.zeros_like(x)
+    low = kernels.low_rank(x, keep, a, b, 0.5, y[:, 1:-1])
+    d_a, d_b = kernels.low_rank_backward(g, x, keep, a, b, 0.5, low, dx)
+    kept, wanted = x.float() * keep.float(), torch.float32 if dtype == torch.float32 else dtype
+    v = 0.5 * g.float() @ b
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-2}
+    assert torch.allclose(y[:, 1:-1], (0.5 * kept @ a.t() @ b.t()).to(wanted), **close)
+    assert not y[:, [0, -1]].any()
+    assert torch.allclose(dx, (v @ a * keep.float()).to(wanted), **close)
+    assert torch.allclose(d_a, v.t() @ kept, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(d_b, 0.5 * g.float().t() @ (kept @ a.t()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_norm_of_any_width(width):
+    u, residual, g, keep = torch.randn(3, 7, width).unbind() + (torch.rand(7, width) < 0.8).float().unsqueeze(0).unbind()
+    weight, bias = torch.randn(width), torch.randn(width)
+    y, summed, mean, inverse = kernels.add_norm(u, residual, keep, 1.25, weight, bias, 1e-5)
+    leaf = u.clone().requires_grad_()
+    expected = F.layer_norm(residual + leaf * keep * 1.25, (width,), weight, bias, 1e-5)
+    expected.backward(g)
+    assert torch.allclose(y, expected.detach(), atol=1e-5)
+    _, d_u = kernels.add_norm_backward(g, summed, mean, inverse, weight, keep, 1.25)
+    assert torch.allclose(d_u, leaf.grad, atol=1e-4 * float(inverse.max()))
+    assert torch.allclose(kernels.column_sums(g), g.sum(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+@pytest.mark.parametrize("once", [False, True], ids=["every token asks", "each text asks once"])
+def test_attention_of_any_head_size(size, once):
+    lengths = np.array([5, 17, 1])
+    starts, heads = np.cumsum(lengths) - lengths, 2
+    queries, keys, values = (torch.randn(23, heads * size, requires_grad=True) for _ in range(3))
+    asking = np.arange(3) if once else starts
+    texts = kernels.Texts(starts, lengths, asking, np.zeros(3, np.int64), lengths, heads, once)
+    mixed = []
+    for begin, length in zip(starts, lengths, strict=True):
+        rows = slice(begin, begin + length)
+        q, k, v = (t[rows].view(length, heads, size).transpose(0, 1) for t in (queries, keys, values))
+        one = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(length, -1)
+        mixed.append(one[:1] if once else one)
+    expected = torch.cat(mixed)
+    g = torch.randn_like(expected)
+    expected.backward(g)
+    states = torch.cat([keys, values], 1).detach()
+    inputs = (first.detach().contiguous(), *states.chunk(2, 1))
+    out, softened = kernels.attention(texts, *inputs, None, 1.0)
+    assert torch.allclose(out, expected.detach(), atol=1e-5)
+    places = (torch.zeros_like(inputs[0]), *torch.zeros_like(states).chunk(2, 1))
+    kernels.attention_backward(texts, inputs, None, 1.0, g, softened, places)
+    asked = queries.grad[torch.from_numpy(starts)] if once else queries.grad
+    for got, wanted in zip(places, (asked, keys.grad, values.grad), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-4)
