@@ -201,6 +201,7 @@ def test_attention_of_any_head_size(size, once):
     queries, keys, values = (torch.randn(23, heads * size, requires_grad=True) for _ in range(3))
     asking = np.arange(3) if once else starts
     texts = kernels.Texts(starts, lengths, asking, np.zeros(3, np.int64), lengths, heads, once)
+    first = queries[torch.from_numpy(starts)] if once else queries
     mixed = []
     for begin, length in zip(starts, lengths, strict=True):
         rows = slice(begin, begin + length)
