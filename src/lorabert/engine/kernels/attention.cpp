@@ -105,32 +105,38 @@ void soften(float* scores, long length, float* kept) {
 struct Place {
     long text, head, begin, length, ask, asking, kept;
 
-    Place(const Texts& texts, long number, const int64_t* longest) {
+    Place(const Texts& texts, long number) {
         text = number / texts.heads, head = number % texts.heads;
         begin = texts.begins[text], length = texts.lengths[text];
         ask = texts.asking[text], asking = texts.one ? 1 : length;
-        kept = texts.kept ? texts.kept[text] + head * (texts.one ? 1 : longest[text]) * longest[text] : 0;
+        kept = texts.kept[text] + head * (texts.one ? 1 : texts.longest[text]) * texts.longest[text];
     }
 };
+
+// Queries, divided by the root of their size, keys, values and scores of one (text, head).
+template <class T>
+void score(Room& room, const Place& at, const T* queries, long query_row, const T* keys, const T* values, long row, long size) {
+    long wide_size = whole(size), wide_length = whole(at.length), column = at.head * size;
+    room.take(at.asking, at.length, size);
+    read(room.queries, queries + at.ask * query_row + column, query_row, at.asking, size, 1 / std::sqrt((float)size));
+    read(room.keys, keys + at.begin * row + column, row, at.length, size, 1);
+    read(room.values, values + at.begin * row + column, row, at.length, size, 1);
+    turn(room.turned, room.keys, at.length, size);
+    product(room.queries, wide_size, 1, room.turned, wide_length, room.scores, wide_length, at.asking, wide_length, size);
+}
 
 template <class T>
 void forward(const Texts& texts, const T* queries, long query_row, const T* keys, const T* values, long row, const T* keep,
              float scale, T* out, float* softened, int threads) {
     long size = texts.size, wide_size = whole(size), hidden = texts.heads * size;
-    float root = 1 / std::sqrt((float)size);
 #pragma omp parallel num_threads(threads)
     {
         static thread_local Room room;
 #pragma omp for schedule(dynamic, 4)
         for (long number = 0; number < texts.count * texts.heads; number++) {
-            Place at(texts, number, texts.longest);
+            Place at(texts, number);
             long length = at.length, wide_length = whole(length), column = at.head * size;
-            room.take(at.asking, length, size);
-            read(room.queries, queries + at.ask * query_row + column, query_row, at.asking, size, root);
-            read(room.keys, keys + at.begin * row + column, row, length, size, 1);
-            read(room.values, values + at.begin * row + column, row, length, size, 1);
-            turn(room.turned, room.keys, length, size);
-            product(room.queries, wide_size, 1, room.turned, wide_length, room.scores, wide_length, at.asking, wide_length, size);
+            score(room, at, queries, query_row, keys, values, row, size);
             for (long i = 0; i < at.asking; i++) {
                 float* scores = room.scores + i * wide_length;
                 soften(scores, length, softened + 2 * ((at.ask + i) * texts.heads + at.head));
@@ -155,15 +161,10 @@ void backward(const Texts& texts, const T* queries, long query_row, const T* key
         static thread_local Room room;
 #pragma omp for schedule(dynamic, 4)
         for (long number = 0; number < texts.count * texts.heads; number++) {
-            Place at(texts, number, texts.longest);
+            Place at(texts, number);
             long length = at.length, wide_length = whole(length), column = at.head * size;
-            room.take(at.asking, length, size);
-            read(room.queries, queries + at.ask * query_row + column, query_row, at.asking, size, root);
-            read(room.keys, keys + at.begin * row + column, row, length, size, 1);
-            read(room.values, values + at.begin * row + column, row, length, size, 1);
+            score(room, at, queries, query_row, keys, values, row, size);
             read(room.given, g + at.ask * hidden + column, hidden, at.asking, size, scale);
-            turn(room.turned, room.keys, length, size);
-            product(room.queries, wide_size, 1, room.turned, wide_length, room.scores, wide_length, at.asking, wide_length, size);
             turn(room.turned, room.values, length, size);
             product(room.given, wide_size, 1, room.turned, wide_length, room.changes, wide_length, at.asking, wide_length, size);
             for (long i = 0; i < at.asking; i++) {
