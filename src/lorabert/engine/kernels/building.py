@@ -17,6 +17,7 @@ from lorabert import hardware
 from lorabert.files import cache_folder
 
 SWITCH = "LORABERT_KERNELS"
+_ON, _OFF = ("", "on", "1", "yes", "true"), ("off", "0", "no", "false")
 # No option that changes what a number may be (-ffast-math): an adapter whose loss is not finite has to be seen.
 _OPTIONS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
 _PATIENCE = 120.0
@@ -39,10 +40,10 @@ class State:
 def state() -> State:
     """The compiled steps; the first call on a machine takes a few seconds to make them, and keeps them in the cache folder.
 
-    LORABERT_KERNELS is `off` to go without, or another folder to keep them in; CXX names another compiler than g++.
+    LORABERT_KERNELS is `off` to go without, `on`, or another folder to keep them in; CXX names another compiler than g++.
     """
     told = os.environ.get(SWITCH, "")
-    if told.lower() in ("off", "0", "no", "false"):
+    if told.lower() in _OFF:
         return State(None, f"{SWITCH} is {told}")
     if sys.platform != "linux":
         return State(None, f"they are compiled on Linux, and this is {sys.platform}")
@@ -53,7 +54,7 @@ def state() -> State:
     if openmp is None:
         return State(None, "this PyTorch brings no OpenMP library of GCC's to share its threads")
     try:
-        folder = Path(told) if told else cache_folder() / "kernels"
+        folder = cache_folder() / "kernels" if told.lower() in _ON else Path(told)
         return State(ctypes.CDLL(str(_built(compiler, openmp, folder))), f"compiled by {_version(compiler)}")
     except (OSError, subprocess.SubprocessError) as error:
         return State(None, f"{compiler} cannot compile them: {_first_line(error)}")

@@ -44,6 +44,12 @@ def test_off(state, word):
     assert found.reason == f"LORABERT_KERNELS is {word}"
 
 
+@pytest.mark.parametrize("word", ["", "on", "1", "True"])
+def test_a_word_for_on_is_no_folder(state, compiled, tmp_path, word):
+    assert state(LORABERT_KERNELS=word).library is not None
+    assert not (tmp_path / (word or "kernels.so")).exists()
+
+
 def test_compiled_once_and_found_again(state, compiled):
     (library,) = compiled.iterdir()
     made = library.stat().st_mtime_ns
