@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -55,9 +56,9 @@ def state() -> State:
         return State(None, "this PyTorch brings no OpenMP library of GCC's to share its threads")
     try:
         folder = cache_folder() / "kernels" if told.lower() in _ON else Path(told)
-        return State(ctypes.CDLL(str(_built(compiler, openmp, folder))), f"compiled by {_version(compiler)}")
+        return State(_loaded(compiler, openmp, folder), f"compiled by {_version(compiler)}")
     except (OSError, subprocess.SubprocessError) as error:
-        return State(None, f"{compiler} cannot compile them: {_first_line(error)}")
+        return State(None, f"they cannot be made with {compiler}: {_first_line(error)}")
 
 
 def _openmp() -> Path | None:
@@ -67,19 +68,20 @@ def _openmp() -> Path | None:
     return next(iter(sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))), None)
 
 
-def _built(compiler: str, openmp: Path, folder: Path) -> Path:
+def _loaded(compiler: str, openmp: Path, folder: Path) -> ctypes.CDLL:
     here = Path(__file__).parent
     sources = sorted(here.glob("*.cpp"))
     text = b"".join(file.read_bytes() for file in [*sources, *sorted(here.glob("*.h"))])
     told = [*_OPTIONS, _version(compiler), str(openmp), *sorted(hardware.cpu_flags())]
     key = hashlib.sha256(text + "\n".join(told).encode()).hexdigest()[:16]
     library = folder / f"{key}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-            _compile(compiler, sources, openmp, Path(scratch) / library.name)
-            (Path(scratch) / library.name).replace(library)
-    return library
+    with contextlib.suppress(OSError):  # it is not there, or damaged: then it is made
+        return ctypes.CDLL(str(library))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        _compile(compiler, sources, openmp, Path(scratch) / library.name)
+        (Path(scratch) / library.name).replace(library)
+    return ctypes.CDLL(str(library))
 
 
 def _compile(compiler: str, sources: list[Path], openmp: Path, library: Path) -> None:

@@ -57,6 +57,16 @@ def test_compiled_once_and_found_again(state, compiled):
     assert [file.stat().st_mtime_ns for file in compiled.iterdir()] == [made]
 
 
+def test_a_damaged_one_is_made_again(state, compiled, tmp_path):
+    (library,) = compiled.iterdir()
+    # In a folder of its own: the whole one is loaded already, and must not change under the tests that use it.
+    damaged = tmp_path / "damaged" / library.name
+    damaged.parent.mkdir()
+    damaged.write_text("rubbish")
+    assert state(LORABERT_KERNELS=damaged.parent).library is not None
+    assert damaged.read_bytes() == library.read_bytes()
+
+
 def test_lie_in_the_cache_folder_unless_told_otherwise(state, compiled, tmp_path):
     assert state(LORABERT_CACHE=tmp_path / "cache").library is not None
     assert [file.suffix for file in (tmp_path / "cache" / "kernels").iterdir()] == [".so"]
