@@ -81,6 +81,7 @@ def shell(tmp_path_factory, assets_cache):
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(folder / "hf"),
         "LORABERT_CACHE": str(assets_cache),
+        "LORABERT_KERNELS": os.environ["LORABERT_KERNELS"],  # this process and those it starts are compared bit for bit
         "OMP_NUM_THREADS": "1",
     }
     return Shell(folder, env)
