@@ -1,8 +1,8 @@
 """How fast texts are labelled: our prediction against Transformers' pipeline and ONNX Runtime, on the quickstart's test texts.
 
-    python benchmarks/prediction_speed.py ADAPTER [--texts 480] [--rounds 5] [--record]
+    python benchmarks/prediction_speed.py ADAPTER [--texts 480] [--rounds 5] [--record [NAME]]
 
-ADAPTER is a trained one of the quickstart's data. The rivals get its exports: the merged model in a pipeline, one text at a
+ADAPTER is one trained on the quickstart's data. The rivals get its exports: the merged model in a pipeline, one text at a
 time and in batches of 32; ONNX Runtime in fp32 and in int8, texts sorted by length in padded batches of 32. Ours answers in
 fp32 and in bf16. Every time is from texts to probabilities, tokenisation included. Agreement is checked before anything is timed.
 """
@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--texts", type=int, default=480, help="texts of a round; one tenth of them for the pipeline one by one")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--record", action="store_true", help="write benchmarks/records/prediction_speed.json")
+    parser.add_argument(
+        "--record", nargs="?", const="prediction_speed", metavar="NAME", help="write benchmarks/records/NAME.json"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         exports = {name: Path(folder) / name for name in FORMATS}
@@ -46,7 +48,7 @@ def main() -> None:
         }
         result = _measure(options.adapter, exports, options.texts, options.rounds)
     if options.record:
-        record("prediction_speed", {"texts_per_round": options.texts, **result, "parity": parity})
+        record(options.record, {"texts_per_round": options.texts, **result, "parity": parity})
 
 
 def _quiet(_: str) -> None:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
-import json
-import re
 import subprocess
 import sys
 import time
@@ -25,13 +23,13 @@ from typing import Any
 
 import numpy as np
 import psutil
+from client import HOST, Client, encoded
 from harness import record
 
 from lorabert import config
 from lorabert.data import sources
 
-CLIENTS, HOST, PORT = 64, "127.0.0.1", 8110
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+CLIENTS, PORT = 64, 8110
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write benchmarks/records/serving_overload.json")
     options = parser.parse_args()
     split = sources.load(config.load(config.preset_path("quickstart")).data).test
-    requests = [_encoded("POST", "/classify", {"model": "one", "input": text}) for text in split.texts]
+    requests = [encoded("POST", "/classify", {"model": "one", "input": text}) for text in split.texts]
     serve = [sys.executable, "-m", "lorabert.cli", "serve", "--access_log", "false", "--host", HOST, "--port", str(PORT)]
     process = subprocess.Popen([*serve, f"one={options.adapter}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -58,56 +56,13 @@ def main() -> None:
         record("serving_overload", result)
 
 
-def _encoded(method: str, path: str, asked: dict[str, str] | None = None) -> bytes:
-    body = json.dumps(asked).encode() if asked else b""
-    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-class Client:
-    """Asks over connections that are kept: as many as there are requests under way, the one used last first."""
-
-    def __init__(self) -> None:
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-    async def ask(self, request: bytes) -> str:
-        """Send an encoded request and wait for its answer: the status, or the name of what befell the connection."""
-        try:
-            reader, writer = self._kept() or await asyncio.open_connection(HOST, PORT)
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = _LENGTH.search(head)
-            await reader.readexactly(int(length[1]) if length else 0)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            return type(error).__name__
-        self._idle.append((reader, writer))
-        return head.split(maxsplit=2)[1].decode()
-
-    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """An idle connection that the server has not closed meanwhile."""
-        while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
-                return reader, writer
-            writer.close()
-        return None
-
-
 async def _measure(server: int, requests: list[bytes], seconds: float, times: float) -> dict[str, Any]:
-    client = Client()
-    await _ready(client)
+    client = Client(PORT)
+    await client.ready(encoded("GET", "/ready"))
     pace = await _pace(client, requests, 20)
     started = psutil.Process(server).memory_info().rss
     return {"answered_per_second": pace, "resident_bytes_before": started,
             **await _overload(client, server, requests, pace, times, seconds)}  # fmt: skip
-
-
-async def _ready(client: Client) -> None:
-    for _ in range(300):
-        if await client.ask(_encoded("GET", "/ready")) == "200":
-            return
-        await asyncio.sleep(0.2)
-    raise SystemExit("the server did not start")
 
 
 async def _pace(client: Client, requests: list[bytes], seconds: float) -> float:
@@ -119,7 +74,8 @@ async def _pace(client: Client, requests: list[bytes], seconds: float) -> float:
         nonlocal done
         random = np.random.default_rng([0, number])
         while time.perf_counter() < until:
-            if (status := await client.ask(requests[random.integers(len(requests))])) != "200":
+            status, _ = await client.ask(requests[random.integers(len(requests))])
+            if status != "200":
                 raise SystemExit(f"the server answers {status} before it is overloaded")
             done += 1
 
@@ -139,7 +95,7 @@ async def _overload(
 
     async def one(due: float, request: bytes) -> None:
         late.append(time.perf_counter() - due)
-        status = await client.ask(request)
+        status, _ = await client.ask(request)
         statuses[status] += 1
         # From when it was due: a client that falls behind must not make the server look quick.
         waits["200" if status == "200" else "refused"].append(time.perf_counter() - due)

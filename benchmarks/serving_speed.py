@@ -6,7 +6,8 @@ ADAPTER is a trained one of the quickstart's data. Contestants: this server with
 fifty adapters of mixed ranks, targets and label counts, each request for one drawn uniformly; and behind the barest FastAPI
 application, one text a request, a Transformers pipeline, and ONNX Runtime in fp32 and int8 with one session. Each answers the
 same texts; labels are compared before anything is timed. Servers and clients share the machine, and take turns of some seconds.
-Memory is the servers' resident size.
+Memory is the servers' resident size. The
+clients' requests are encoded before the clock starts, and of an answer they read the status and the length.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from client import Client, encoded, labels
 from fleet import variant
 from harness import ratio, record, show
 from pydantic import BaseModel
@@ -83,8 +85,6 @@ def _started(adapter: Path, folder: Path, stack: contextlib.ExitStack) -> dict[s
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         stack.callback(process.kill)
         started[name] = (port, process.pid, models)
-    for name, (port, _, models) in started.items():
-        _wait(name, port, models[0])
     return started
 
 
@@ -111,17 +111,6 @@ def _plain_server(kind: str, folder: Path, port: int) -> None:
         return {"data": [{"label": answer(asked.input)}]}
 
     uvicorn.run(app, port=port, log_level="error")
-
-
-def _wait(name: str, port: int, model: str) -> None:
-    import httpx
-
-    for _ in range(300):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.post(f"http://127.0.0.1:{port}/classify", json={"model": model, "input": "ok"}, timeout=60).is_success:
-                return
-        time.sleep(1)
-    raise SystemExit(f"{name} did not start")
 
 
 def _measure(servers: dict[str, tuple[int, int, list[str]]], seconds: float, rounds: int) -> dict[str, Any]:
@@ -152,42 +141,41 @@ def _measure(servers: dict[str, tuple[int, int, list[str]]], seconds: float, rou
 
 
 async def _check(servers: dict[str, tuple[int, int, list[str]]], texts: list[str]) -> None:
-    """All servers of the one adapter give the same labels; int8 and bf16 may differ on one text in ten."""
-    import httpx
-
-    async with httpx.AsyncClient(timeout=60) as client:
-        labels = {}
-        for name, (port, _, models) in servers.items():
-            if len(models) == 1:
-                answers = [await client.post(_url(port), json={"model": "one", "input": text}) for text in texts]
-                labels[name] = [answer.json()["data"][0]["label"] for answer in answers]
-    for name, found in labels.items():
-        other = sum(mine != theirs for mine, theirs in zip(labels[OURS], found, strict=True))
+    """All servers are there, and those of the one adapter give the same labels; int8 and bf16 may differ on one text in ten."""
+    found = {}
+    for name, (port, _, models) in servers.items():
+        client = Client(port)
+        await client.ready(_asking(models[0], "ok"))
+        if len(models) == 1:
+            found[name] = [labels((await client.ask(_asking(models[0], text)))[1]) for text in texts]
+        client.close()
+    for name, theirs in found.items():
+        other = sum(mine != their for mine, their in zip(found[OURS], theirs, strict=True))
         if other > (len(texts) // 10 if "int8" in name or name == HALF else 0):
             raise SystemExit(f"{name} gives {other} other labels of {len(texts)}: nothing to time")
 
 
 async def _load(port: int, models: list[str], texts: list[str], seconds: float, seed: int) -> list[float]:
     """Seconds that each request took, of as many as sixteen clients could make one after the other."""
-    import httpx
-
-    taken: list[float] = []
+    requests = [[_asking(model, text) for text in texts] for model in models]
+    client, taken = Client(port), list[float]()
     until = time.perf_counter() + seconds
 
-    async def client(number: int) -> None:
+    async def one(number: int) -> None:
         random = np.random.default_rng([seed, number])
-        async with httpx.AsyncClient(timeout=60) as connection:
-            while (started := time.perf_counter()) < until:
-                asked = {"model": models[random.integers(len(models))], "input": texts[random.integers(len(texts))]}
-                (await connection.post(_url(port), json=asked)).raise_for_status()
-                taken.append(time.perf_counter() - started)
+        while (started := time.perf_counter()) < until:
+            status, body = await client.ask(requests[random.integers(len(models))][random.integers(len(texts))])
+            if status != "200":
+                raise SystemExit(f"the server on port {port} answers {status}: {body!r}")
+            taken.append(time.perf_counter() - started)
 
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    await asyncio.gather(*(one(number) for number in range(CLIENTS)))
+    client.close()
     return taken
 
 
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/classify"
+def _asking(model: str, text: str) -> bytes:
+    return encoded("POST", "/classify", {"model": model, "input": text})
 
 
 if __name__ == "__main__":
