@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +18,8 @@ import studies
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 BASE = ("--methods", "lora,full", "--seeds", "2")
+RAY = importlib.util.find_spec("ray") is not None
+WITH_RAY = [pytest.mark.slow, pytest.mark.skipif(not RAY, reason="Ray is not installed")]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +156,7 @@ def test_another_plan_is_refused_and_changes_nothing(shell, here, words, whole):
     [
         ("local", "runs/two/full/seed-42/adapter/lorabert.json"),
         pytest.param("processes", "runs/*/*/*/checkpoints/*/tensors.safetensors", marks=pytest.mark.slow),
+        pytest.param("ray", "runs/*/*/*/checkpoints/*/tensors.safetensors", marks=WITH_RAY),
     ],
 )
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_runs(shell, here, words, whole, launcher, seen):
@@ -172,10 +176,12 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_runs(shell, he
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
-def test_interrupt_ends_cleanly_and_says_how_to_go_on(shell, words):
-    process = shell.popen("compare", *words, "--out", "stopped", "--launcher", "processes", "--json")
+@pytest.mark.parametrize("launcher", ["processes", pytest.param("ray", marks=WITH_RAY)])
+def test_interrupt_ends_cleanly_and_says_how_to_go_on(shell, words, launcher):
+    out = f"stopped-{launcher}"
+    process = shell.popen("compare", *words, "--out", out, "--launcher", launcher, "--json")
     deadline = time.monotonic() + 180
-    while not list((shell.folder / "stopped").glob("runs/*/*/*/config.yaml")):
+    while not list((shell.folder / out).glob("runs/*/*/*/config.yaml")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -205,12 +211,80 @@ def test_two_commands_at_once_never_make_the_same_run(shell, words, whole):
     _same_runs(_logits(shell.folder / "shared"), _logits(shell.folder / "whole"))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+@pytest.mark.skipif(RAY, reason="Ray is installed")
 def test_without_ray_the_message_says_how_to_get_it(shell, here, words):
     done = here("compare", *words, "--out", "no-ray", "--launcher", "ray")
     assert done.code == 2
     assert "pip install 'lorabert[ray]'" in done.err
     assert not (shell.folder / "no-ray").exists()
+
+
+@pytest.fixture(scope="module")
+def by_ray(shell, words):
+    """The comparison of `whole` with a method more, whose runs fail; one worker, so that the same runs train together."""
+    pytest.importorskip("ray")
+    methods = "methods:\n  lora: {}\n  full: {}\n  too long: {train.method: full, model.max_length: 4000}\n"
+    (shell.folder / "by-ray.yaml").write_text(methods)
+    options = [word for word in words if word not in ("--methods", "lora,full")]
+    command = ("compare", "--config", "by-ray.yaml", *options, "--out", "ray", "--json")
+    return shell(*command, "--launcher", "ray", "--workers", "1"), command
+
+
+def _facts(folder):
+    """A run's record without the times and the memory, which belong to the process that made it."""
+    record = json.loads((folder / "run.json").read_text())
+    fit = {name: value for name, value in record["fit"].items() if name not in ("train_seconds", "peak_bytes")}
+    return {name: value for name, value in record.items() if name not in ("started", "finished", "seconds")} | {"fit": fit}
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_runs_and_one_that_fails_leaves_them_alone(shell, whole, by_ray):
+    done, _ = by_ray
+    assert done.code == 0, done.err
+    for system in ("lora", "full"):
+        for seed in (42, 43):
+            place = f"runs/two/{system}/seed-{seed}"
+            ours, rays = (shell.folder / out / place for out in ("whole", "ray"))
+            assert _facts(rays) == _facts(ours)
+            assert (rays / WEIGHTS).read_bytes() == (ours / WEIGHTS).read_bytes()
+    failed = done.json["tasks"][0]["systems"]["too long"]
+    assert failed["metrics"] is None
+    assert "at most 64" in failed["failures"][0]["why"]
+
+
+@pytest.mark.slow
+def test_what_ray_has_made_is_not_made_again(here, by_ray):
+    done, command = by_ray
+    again = here(*command)
+    assert again.code == 0, again.err
+    assert "6 runs, 4 of them already done" in again.err
+    assert again.json["tasks"][0]["systems"]["full"]["runs"] == done.json["tasks"][0]["systems"]["full"]["runs"]
+
+
+def _ray_worker(folder):
+    """The worker that makes runs in a folder: Ray gives it the task's name for a title."""
+    return next(one for one in psutil.process_iter(["name", "cwd"]) if one.info == {"name": "ray::take", "cwd": str(folder)})
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_dies_takes_its_runs_alone(shell, here, words, whole):
+    pytest.importorskip("ray")
+    options = ("compare", *words, "--out", "orphaned", "--json")
+    process = shell.popen(*options, "--launcher", "ray", "--workers", "1")
+    deadline = time.monotonic() + 180
+    while not list((shell.folder / "orphaned").glob("runs/two/lora/*/config.yaml")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    _ray_worker(shell.folder).kill()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    systems = json.loads(output)["tasks"][0]["systems"]
+    assert systems["full"]["failures"] == []
+    assert ["ended without a word" in failure["why"] for failure in systems["lora"]["failures"]] == [True, True]
+    done = here(*options)
+    assert done.code == 0, done.err
+    _same_runs(_logits(shell.folder / "orphaned"), _logits(shell.folder / "whole"))
 
 
 @pytest.mark.parametrize(
@@ -235,13 +309,6 @@ def test_wrong_input_is_one_paragraph_and_leaves_no_folder(shell, here, words, w
     assert said in done.err
     assert "Traceback" not in done.err
     assert not (shell.folder / "wrong").exists()
-
-
-def test_ray_makes_the_same_runs(shell, words, whole):
-    pytest.importorskip("ray")
-    done = shell("compare", *words, "--out", "ray", "--launcher", "ray", "--json")
-    assert done.code == 0, done.err
-    _same_runs(_logits(shell.folder / "ray"), _logits(shell.folder / "whole"))
 
 
 def test_a_run_that_learns_nothing_or_cannot_be_made_leaves_the_others_alone(shell, here, words):

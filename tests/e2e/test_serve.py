@@ -18,7 +18,9 @@ import pytest
 import serving
 from lorabert.shipping.store import Store
 
-WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+RAY = importlib.util.find_spec("ray") is not None
+WITH_RAY = pytest.mark.skipif(not RAY, reason="Ray is not installed")
+WITHOUT_RAY = pytest.mark.skipif(RAY, reason="Ray is installed")
 JSON = {"content-type": "application/json"}
 
 
@@ -131,6 +133,33 @@ def test_ctrl_c_ends_it_too(start, kinds):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ray_serves_the_same_answers_and_finishes_what_was_accepted(start, kinds, number):
+    pytest.importorskip("ray")
+    words = (kinds["mood"], kinds["topic"], "--batch_tokens", "64", "--max_texts", "1000", "--max_queue", "4000")
+    alone, server = start(*words), start(*words, "--launcher", "ray")
+    assert server.started["models"] == alone.started["models"] == ["mood", "topic"]
+    for model in ("mood", "topic"):
+        assert server.classify(model, ["a film", "b"]).json()["data"] == alone.classify(model, ["a film", "b"]).json()["data"]
+    assert server.classify("nobody", "a").status_code == 404
+    texts = ["a wonderful film about " + "many words " * 20] * 1000
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(server.classify("mood", texts)))
+    with httpx.Client(base_url=server.url) as kept:
+        assert [kept.get(path).status_code for path in ("/health", "/ready", "/")] == [200] * 3
+        assert [model["id"] for model in kept.get("/v1/models").json()["data"]] == ["mood", "topic"]
+        asking.start()
+        _until(lambda: "lorabert_queue_texts 1000.0" in kept.get("/metrics").text)
+        server.process.send_signal(number)
+    asking.join(60)
+    code, out, err = server.ended()
+    assert (code, out) == (0, ""), err
+    assert "Traceback" not in err
+    assert answers[0].status_code == 200
+    assert len(answers[0].json()["data"]) == 1000
+
+
 def test_a_large_body_and_a_broken_request_over_a_real_socket(start, kinds):
     server = start(kinds["mood"])
     assert httpx.post(f"{server.url}/classify", content=b"x" * 3_000_000, headers=JSON).status_code == 413
@@ -178,6 +207,7 @@ def test_the_token_comes_from_the_environment_and_the_example_client_sends_it(st
         (["kinds/mood", "mood=kinds/topic"], "Two adapters are called 'mood'"),
         (["empty-store"], "nothing to serve yet"),
         pytest.param(["kinds/mood", "--launcher", "ray"], 'pip install "lorabert[serve,ray]"', marks=WITHOUT_RAY),
+        pytest.param(["nowhere", "--launcher", "ray"], "nowhere cannot be served", marks=WITH_RAY),
     ],
 )
 def test_wrong_input_is_one_paragraph_and_exit_2(shell, here, kinds, words, said):

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
+from lorabert import clusters
 from lorabert.errors import InputError
 from lorabert.studies import campaign
 from lorabert.studies.campaign import Job
@@ -112,10 +113,10 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
 
 
 def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
-    """Tasks of a Ray cluster, at most `workers` at once: RAY_ADDRESS names it, without one Ray starts on this machine."""
+    """Tasks of a Ray cluster, at most `workers` at once; one that is lost takes its runs with it, as a process does."""
     import ray
 
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    clusters.join(log_to_driver=False)
     here, gpus = os.getcwd(), 1 if ray.cluster_resources().get("GPU") else 0  # noqa: PTH109 - a word for another process
 
     @ray.remote(max_retries=0, num_gpus=gpus)
@@ -127,8 +128,13 @@ def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     waiting = units(jobs, workers)
     running = [take.remote(waiting.pop(0)) for _ in range(min(workers, len(waiting)))]
     while running:
-        done, running = ray.wait(running)
-        made |= ray.get(done[0])
+        (done,), running = ray.wait(running)
+        try:
+            made |= ray.get(done)
+        except ray.exceptions.RayTaskError:  # our own mistake, and no loss
+            raise
+        except ray.exceptions.RayError:
+            pass
         if waiting:
             running.append(take.remote(waiting.pop(0)))
     return made

@@ -45,17 +45,21 @@ def _serve(arguments: Any, settings: Settings, out: Output) -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"Serving needs {error.name}, which is not installed", fix='pip install "lorabert[serve]"') from None
+
+    def announce(service: Any, base: Any, address: str) -> None:
+        _announce(service, base.name, address, settings, out)
+
     if settings.launcher == "ray":
         from lorabert.shipping.serving import cluster
 
-        cluster.run(arguments.targets, arguments.base, settings)
+        cluster.run(arguments.targets, arguments.base, settings, announce)
         return
     from lorabert.shipping.serving import server, starting
 
     listening = server.listen(settings)
     with listening:
         service, base = starting.started(arguments.targets, arguments.base, settings)
-        server.run(service, listening, lambda: _announce(service, base.name, server.address_of(listening), settings, out))
+        server.run(service, listening, lambda: announce(service, base, server.address_of(listening)))
 
 
 def _announce(service: Any, base: str, address: str, settings: Settings, out: Output) -> None:
