@@ -15,6 +15,8 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Sums round differently with another number of threads; processes that are compared bit for bit must agree on it.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Otherwise Ray joins whatever cluster was begun on this machine last.
+os.environ["RAY_ADDRESS"] = "local"
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ from lorabert.errors import InputError
 
 
 def join(**options: Any) -> None:
-    """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine; SIGTERM keeps the handler it has.
+    """Connect to the cluster that RAY_ADDRESS names or `ray start` began here, else start Ray; SIGTERM keeps the handler it has.
 
     Args:
         options: words of `ray.init`.
@@ -25,7 +25,9 @@ def join(**options: Any) -> None:
         ray.init(ignore_reinit_error=True, **options)
     except (ConnectionError, ValueError) as error:
         raise InputError(
-            "The Ray cluster cannot be reached", got=str(error), fix="See RAY_ADDRESS; without it Ray starts on this machine"
+            "The Ray cluster cannot be reached",
+            got=str(error),
+            fix="See RAY_ADDRESS; RAY_ADDRESS=local starts one here",
         ) from error
     finally:
         if threading.current_thread() is threading.main_thread():

@@ -6,9 +6,7 @@ from lorabert.errors import InputError
 pytest.importorskip("ray")
 
 
-@pytest.mark.slow  # Ray tries for half a minute
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
-def test_a_cluster_that_cannot_be_reached_is_an_input_error(monkeypatch, address):
-    monkeypatch.setenv("RAY_ADDRESS", address)
+def test_an_address_that_is_none_is_an_input_error(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
     with pytest.raises(InputError, match="RAY_ADDRESS"):
         clusters.join()

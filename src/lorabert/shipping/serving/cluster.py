@@ -23,7 +23,7 @@ from lorabert.shipping.serving.settings import Settings
 
 
 def run(words: Sequence[str], base_name: str | None, settings: Settings, announce: Callable[[Service, Base, str], None]) -> None:
-    """Serve on the Ray cluster that RAY_ADDRESS names, or on one started here, until interrupted.
+    """Serve on the Ray cluster that there is, or on one started here, until interrupted.
 
     Args:
         words: what to serve.
@@ -60,7 +60,8 @@ def run(words: Sequence[str], base_name: str | None, settings: Settings, announc
     clusters.join()
     if serve.status().proxies:
         raise InputError(
-            "Ray Serve runs on this cluster already", fix="Stop it with `serve shutdown`, or point RAY_ADDRESS elsewhere"
+            "Ray Serve runs on this cluster already",
+            fix="Stop it with `serve shutdown`, or take another with RAY_ADDRESS; RAY_ADDRESS=local starts one here",
         )
     deployment = serve.deployment(
         name="lorabert",
