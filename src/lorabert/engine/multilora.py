@@ -31,7 +31,8 @@ class Shared:
     """One frozen base whose forward answers for any adapters on it.
 
     Args:
-        classifier: a Transformers classifier of the base, on the device to compute on; its own head answers for no adapter.
+        classifier: a Transformers classifier of the base, on the device to compute on; it is frozen, and its own head answers
+            for no adapter.
         dtype: of the matrix products.
 
     Raises:
@@ -39,7 +40,8 @@ class Shared:
     """
 
     def __init__(self, classifier: Any, dtype: torch.dtype = torch.float32) -> None:
-        self.base = PackedBase(classifier.eval(), dtype)
+        # Weights that could still be trained would be joined and cast at every forward.
+        self.base = PackedBase(classifier.eval().requires_grad_(False), dtype)
         self.layers = {name for name, module in classifier.named_modules() if isinstance(module, torch.nn.Linear)}
 
     @torch.inference_mode()

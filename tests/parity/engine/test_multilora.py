@@ -61,6 +61,10 @@ def shared(base):
     return Shared(bases.load(base, ["one"]).model)
 
 
+def test_the_base_is_cast_and_joined_once_and_not_at_every_forward(shared):
+    assert all(place.frozen is not None for layer in shared.base.layers for place in layer.projections)
+
+
 def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared):
     tokenizer = bases.load_tokenizer(base.folder)
     requests, expected = [], []

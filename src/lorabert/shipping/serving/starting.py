@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,9 @@ def service_of(targets: Targets, base: Base, settings: Settings) -> Service:
     precision = hardware.placed("cpu", settings.precision).precision
     tolerance = fingerprints.TOLERANCE if precision == "fp32" else fingerprints.HALF_TOLERANCE
     metrics = Metrics()
-    model, shared = engine_of(base, precision)
+    # In a thread that ends: while two threads have helpers of OpenMP, more than there are cores, all sleep between two steps.
+    with ThreadPoolExecutor(1) as pool:
+        model, shared = pool.submit(engine_of, base, precision).result()
     catalogue = Catalogue(targets.stores, targets.folders)
     registry = Registry(catalogue, Loader(base, model, shared), int(settings.adapter_mebibytes * MEBIBYTE), metrics)
     return Service(settings, registry, Scheduler(shared.logits, settings.batch_tokens, metrics), metrics, tolerance)
