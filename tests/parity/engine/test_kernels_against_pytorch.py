@@ -179,6 +179,31 @@ def test_lora_of_any_width(wide, out, rank, dtype):
     assert torch.allclose(d_b, 0.5 * g.float().t() @ (kept @ a.t()), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("times", [1, 40], ids=["few rows", "many rows"])
+def test_loras_of_several_adapters_at_once_are_those_one_by_one(times, dtype, threads):
+    x, y = torch.randn(40 * times, 37).to(dtype), torch.zeros(40 * times, 60, dtype=dtype)
+    stretches = [slice(0, times), slice(times, 18 * times), slice(20 * times, 40 * times)]
+    parts = [
+        [(column, torch.randn(rank, 37), torch.randn(out, rank), 0.5 * rank) for column, rank, out in shapes]
+        for shapes in ([(0, 1, 60)], [(0, 8, 20), (40, 3, 20)], [(7, 16, 1), (8, 5, 33)])
+    ]
+    expected = y.clone()
+    for rows, own in zip(stretches, parts, strict=True):
+        for column, a, b, scale in own:
+            kernels.low_rank(x[rows], None, a, b, scale, expected[rows, column : column + len(b)])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        kernels.low_ranks(x, [(rows, kernels.Prepared(own)) for rows, own in zip(stretches, parts, strict=True)], y)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(y, expected)
+    assert not y[18 * times : 20 * times].any()
+    assert y[stretches[1], 20:40].count_nonzero() == 0
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_norm_of_any_width(width):
     u, residual, g, keep = torch.randn(3, 7, width).unbind() + (torch.rand(7, width) < 0.8).float().unsqueeze(0).unbind()

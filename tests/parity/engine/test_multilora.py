@@ -65,14 +65,16 @@ def test_the_base_is_cast_and_joined_once_and_not_at_every_forward(shared):
     assert all(place.frozen is not None for layer in shared.base.layers for place in layer.projections)
 
 
-def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared):
+@pytest.mark.parametrize("ready", [False, True], ids=["as they are", "made ready"])
+def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared, ready):
     tokenizer = bases.load_tokenizer(base.folder)
     requests, expected = [], []
     for number, folder in enumerate([*folders.values(), folders["two"]]):
         classifier, _ = adapters.load(folder)
         texts = TEXTS[number : 2 * number + 1]
         split = Classifier(None, tokenizer, [], 32).encode(Split(texts, None, np.zeros(len(texts), np.int64)))
-        requests.append((read(folder, shared), split))
+        adapter = read(folder, shared)
+        requests.append((shared.base.ready(adapter) if ready else adapter, split))
         expected.append(np.concatenate([classifier.logits([text]) for text in texts]))
     got = shared.logits(requests)
     for mine, theirs in zip(got, expected, strict=True):
@@ -82,12 +84,18 @@ def test_each_row_gets_what_its_adapter_alone_gives(base, folders, shared):
     assert np.abs(swapped[1] - got[0]).max() > 100 * tolerances.FP32_LOGITS_OF_FRESH_BASES
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["PyTorch's steps", "compiled steps"])
 @pytest.mark.parametrize("name", KINDS)
-def test_an_adapter_made_ready_answers_as_before_with_fewer_products(base, folders, shared, name, monkeypatch):
-    monkeypatch.setattr(kernels, "usable", lambda *tensors: False)  # compiled steps take it as it is
+def test_an_adapter_made_ready_answers_as_before_with_fewer_products(base, folders, shared, name, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(kernels, "usable", lambda *tensors: False)
+    elif kernels.state().library is None:
+        pytest.skip(kernels.state().reason)
     adapter = read(folders[name], shared)
     ready = shared.base.ready(adapter)
-    assert (len(ready.low_ranks) < len(adapter.low_ranks)) == (name in ("two", "five"))  # query, key and value read one input
+    # Query, key and value read one input; DoRA's parts are never taken together.
+    assert (len(ready.low_ranks) + len(ready.prepared) < len(adapter.low_ranks)) == (name in ("two", "five"))
+    assert bool(ready.prepared) == (compiled and name in ("two", "five"))
     split = Classifier(None, bases.load_tokenizer(base.folder), [], 32).encode(Split(TEXTS, None, np.zeros(12, np.int64)))
     mine, theirs = (shared.logits([(each, split)])[0] for each in (ready, adapter))
     assert np.abs(mine - theirs).max() < tolerances.FP32_LOGITS_OF_FRESH_BASES * max(1.0, np.abs(theirs).max())

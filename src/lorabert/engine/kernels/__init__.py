@@ -5,6 +5,7 @@ What is drawn and computed is the same either way, up to rounding; tests hold th
 
 from lorabert.engine.kernels.building import State, state
 from lorabert.engine.kernels.calls import (
+    Prepared,
     Texts,
     add_norm,
     add_norm_backward,
@@ -14,11 +15,13 @@ from lorabert.engine.kernels.calls import (
     dropout,
     low_rank,
     low_rank_backward,
+    low_ranks,
     norm_parameters,
     usable,
 )
 
 __all__ = [
+    "Prepared",
     "State",
     "Texts",
     "add_norm",
@@ -29,6 +32,7 @@ __all__ = [
     "dropout",
     "low_rank",
     "low_rank_backward",
+    "low_ranks",
     "norm_parameters",
     "state",
     "usable",

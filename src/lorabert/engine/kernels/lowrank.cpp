@@ -1,4 +1,6 @@
 // LoRA's part of a linear layer, y += s (x * m) A^T B^T, and its gradients: thin products in fp32 that read x once.
+#include <utility>
+
 #include "numbers.h"
 
 namespace {
@@ -139,6 +141,41 @@ void forward(Masked<T> x, long rows, long in, const float* a, const float* b, lo
     }
 }
 
+// One of many: A and B^T, and where it reads and writes.
+struct Part {
+    const float *a, *b_turned;
+    long ranks, column, out;
+};
+
+// Fewer products are done by one thread before others are there.
+constexpr long LEAST = 500000;
+
+// The forward of many at once, each on its own rows and columns of y.
+template <class T>
+void forward_each(const T* x, long x_row, long in, const Part* parts, const long* rows, const float* times, long count, T* y,
+                  long y_row, int threads) {
+    std::vector<std::pair<long, long>> stretches;
+    long work = 0;
+    for (long p = 0; p < count; p++) {
+        work += (rows[2 * p + 1] - rows[2 * p]) * parts[p].ranks * (in + parts[p].out);
+        for (long begin = rows[2 * p]; begin < rows[2 * p + 1]; begin += STRETCH) stretches.push_back({p, begin});
+    }
+#pragma omp parallel num_threads(work < LEAST ? 1 : threads)
+    {
+        std::vector<float> low;
+#pragma omp for schedule(static)
+        for (size_t number = 0; number < stretches.size(); number++) {
+            auto [p, begin] = stretches[number];
+            const Part& part = parts[p];
+            long here = begin + STRETCH < rows[2 * p + 1] ? STRETCH : rows[2 * p + 1] - begin;
+            low.resize(STRETCH * part.ranks);
+            squeeze(Masked<T>{x + begin * x_row, x_row, nullptr, 0}, part.a, in, 1, low.data(), part.ranks, 0, here);
+            widen(Matrix<T>{y + begin * y_row + part.column, y_row}, low.data(), part.b_turned, part.out, times[p], part.ranks,
+                  (const T*)nullptr, 0, 0, here);
+        }
+    }
+}
+
 // With v = s g B: dx += (v A) * m, dA = v^T (x * m), dB = s g^T low. Each thread adds up the rows it has.
 template <class T>
 void backward(Masked<T> g, Masked<T> x, long rows, long in, const float* a, const float* b, long out, long ranks, float times,
@@ -170,6 +207,10 @@ void backward(Masked<T> g, Masked<T> x, long rows, long in, const float* a, cons
                                          const float* a, const float* b, long out, long ranks, float times, float* low, T* y, \
                                          long y_row, int threads) {                                                          \
         forward<T>({x, x_row, keep, keep_row}, rows, in, a, b, out, ranks, times, low, {y, y_row}, threads);                 \
+    }                                                                                                                        \
+    extern "C" void low_ranks_##T(const T* x, long x_row, long in, const Part* parts, const long* rows, const float* times,  \
+                                  long count, T* y, long y_row, int threads) {                                               \
+        forward_each<T>(x, x_row, in, parts, rows, times, count, y, y_row, threads);                                         \
     }                                                                                                                        \
     extern "C" void low_rank_backward_##T(const T* g, long g_row, const T* x, long x_row, const T* keep, long keep_row,      \
                                           long rows, long in, const float* a, const float* b, long out, long ranks,          \

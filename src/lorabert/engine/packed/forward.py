@@ -75,7 +75,10 @@ class PackedBase:
         """The same adapter for answering only, with as little as possible left to do at every forward."""
         places = [place for layer in self.layers for place in layer.projections] + [layer.linear for layer in self.head]
         places += [self.embeddings.projected] if self.embeddings.projected else []
-        return Adapter({name: low for place in places for name, low in place.ready(adapter).items()}, adapter.head)
+        made = [place.ready(adapter) for place in places]
+        low_ranks = {name: low for found in made for name, low in found.low_ranks.items()}
+        prepared = {name: own for found in made for name, own in found.prepared.items()}
+        return Adapter(low_ranks, adapter.head, prepared)
 
     def _classify(self, x: Tensor, rows: Rows) -> Tensor:
         """One adapter's head, in fp32."""

@@ -53,6 +53,10 @@ class Projection:
                 groups.append((_group(number, plain, x.shape[1], rows), _matrices(plain)))
             magnified += [(number, columns, low) for columns, low in carried if low.magnitude is not None]
         y = project(x, weight, groups)
+        prepared = [(rows.stretches[number], adapter.prepared[self.joined])
+                    for number, adapter in enumerate(rows.adapters) if self.joined in adapter.prepared]  # fmt: skip
+        if prepared:
+            kernels.low_ranks(x, prepared, y)
         for number, columns, low in magnified:
             y = dora(y, x, weight.plain, low, rows.stretches[number], columns, rows.own_mask(number, x.shape[1], low.p))
         return y
@@ -70,24 +74,26 @@ class Projection:
         found = zip(self.layers, self.ends, map(adapter.low_ranks.get, self.names), strict=True)
         return [(slice(end - layer.out_features, end), low) for layer, end, low in found if low is not None]
 
-    def ready(self, adapter: Adapter) -> dict[str, LowRank]:
-        """An adapter's LoRAs here, made ready for many answers: scaled, in the type of the products, and as few as can be.
+    def ready(self, adapter: Adapter) -> Adapter:
+        """An adapter's LoRAs here and no others, made ready for many answers; what is trained or dropped later does not show.
 
-        Several become one, their A's one below the other, each B on its own columns, unless compiled steps take them as they are.
-        What is trained or dropped later does not show.
+        Compiled steps get them laid out for one call of all adapters. PyTorch's get them scaled, in the type of the products and
+        as few as can be: several become one, their A's one below the other, each B on its own columns.
         """
         own = {name: adapter.low_ranks[name] for name in self.names if name in adapter.low_ranks}
-        compiled = kernels.usable(self.layers[0].weight.new_empty(0, dtype=self.dtype))
-        if compiled or not own or any(low.magnitude is not None for low in own.values()):
-            return own
+        if not own or any(low.magnitude is not None for low in own.values()):
+            return Adapter(own, {})
         carried = self._carried(adapter)
+        if kernels.usable(self.layers[0].weight.new_empty(0, dtype=self.dtype)):
+            prepared = kernels.Prepared([(columns.start, low.a, low.b, low.scale) for columns, low in carried])
+            return Adapter({}, {}, {self.joined: prepared})
         group = Group(slice(0, 0), [columns for columns, _ in carried], [low.scale for _, low in carried], None)
         a, b = group.stacked(_matrices(carried), self.dtype)
         if len(carried) == 1:
-            return dict.fromkeys(own, LowRank(a, b, 1.0, 0.0))
+            return Adapter(dict.fromkeys(own, LowRank(a, b, 1.0, 0.0)), {})
         whole = b.new_zeros(self.ends[-1], b.shape[1])
         whole[group.span] = b
-        return {self.joined: LowRank(a, whole, 1.0, 0.0)}
+        return Adapter({self.joined: LowRank(a, whole, 1.0, 0.0)}, {})
 
 
 def _group(number: int, carried: list[tuple[slice, LowRank]], width: int, rows: Rows) -> Group:

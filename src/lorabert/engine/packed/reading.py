@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
+from lorabert.engine.kernels import Prepared
 from lorabert.errors import Unsupported
 from lorabert.models.families import FAMILIES, Parts
 
@@ -38,10 +39,13 @@ class Adapter:
     Attributes:
         low_ranks: LoRA of each layer that carries one.
         head: weight (C, in) and bias (C,) of each layer of the head that is the adapter's own.
+        prepared: LoRAs laid for compiled steps, which only answer, by the joined names of the layers that read one input; what is
+            here is not in `low_ranks`.
     """
 
     low_ranks: Mapping[str, LowRank]
     head: Mapping[str, tuple[Tensor, Tensor | None]]
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
 
 
 def classifier_of(model: Any) -> Any:
