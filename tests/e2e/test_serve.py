@@ -1,5 +1,7 @@
 """`lorabert serve` as a user runs it: a process of its own, a real socket, a real signal."""
 
+import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -124,6 +127,21 @@ def _until(condition):
             return found
         time.sleep(0.005)
     raise AssertionError("it did not happen")
+
+
+@pytest.mark.slow
+def test_an_idle_connection_is_kept_longer_than_others_count_on(start, kinds):
+    server = start(kinds["mood"])
+    address = urlsplit(server.url)
+    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port)) as connection:
+        sockets = []
+        for _ in range(2):
+            connection.request("GET", "/health")
+            assert connection.getresponse().read()
+            sockets.append(connection.sock)
+            time.sleep(6)  # uvicorn would close it after five seconds
+        assert sockets[0] is sockets[1] is not None
+        assert select.select(sockets[:1], [], [], 0)[0] == []  # nothing to read: not even its end
 
 
 @pytest.mark.slow

@@ -29,12 +29,10 @@ class Weight(NamedTuple):
 
 
 def packed(weight: Tensor) -> Tensor | None:
-    """A frozen W laid out for x W^T, where that pays: on CPUs with AVX-512, in bf16 where oneDNN multiplies in it."""
-    if weight.device.type != "cpu":
+    """A frozen W laid out for x W^T, where that pays: half precision on a CPU whose oneDNN multiplies in it."""
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
-    wide = weight.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    half = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.ops.mkldnn._reorder_linear_weight(weight) if wide or half else None
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
 
 
 def project(x: Tensor, weight: Weight, low_ranks: Sequence[tuple[Group, Sequence[Tensor]]]) -> Tensor:

@@ -15,6 +15,8 @@ from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import Settings
 
 _BACKLOG = 2048
+# Longer than proxies keep a connection (nginx 60 s): the side that closes first never sends into a connection that is gone.
+_KEEP_SECONDS = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -87,6 +89,7 @@ def run(service: Service, listening: socket.socket, announce: Callable[[], None]
         server_header=False,
         ws="none",
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_SECONDS,
         # Nothing waits longer than a request may take.
         timeout_graceful_shutdown=int(service.settings.timeout_seconds) + 1,
     )
