@@ -6,8 +6,8 @@ ADAPTER is a trained one of the quickstart's data. Contestants: this server with
 fifty adapters of mixed ranks, targets and label counts, each request for one drawn uniformly; and behind the barest FastAPI
 application, one text a request, a Transformers pipeline, and ONNX Runtime in fp32 and int8 with one session. Each answers the
 same texts; labels are compared before anything is timed. Servers and clients share the machine, and take turns of some seconds.
-Memory is the servers' resident size. The
-clients' requests are encoded before the clock starts, and of an answer they read the status and the length.
+Memory is the servers' resident size. Requests are encoded before the clock starts, and of an answer the clients read the status
+and the length.
 """
 
 from __future__ import annotations

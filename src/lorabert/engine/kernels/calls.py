@@ -57,9 +57,14 @@ class Prepared:
 
     Args:
         parts: first column of y, A (r, in), B (out, r), and the scale of each.
+
+    Attributes:
+        places: of each the addresses of A and B^T, r, the first column and how many columns, (k, 5) int64.
+        times: the scales, (k,) float32.
     """
 
     def __init__(self, parts: Sequence[tuple[int, Tensor, Tensor, float]]) -> None:
+        # Whose addresses `places` holds.
         self._held = [(a.float().contiguous(), b.float().t().contiguous()) for _, a, b, _ in parts]
         places = [[a.data_ptr(), b.data_ptr(), len(a), column, b.shape[1]]
                   for (a, b), (column, *_) in zip(self._held, parts, strict=True)]  # fmt: skip
