@@ -11,6 +11,7 @@ from typing import Any
 
 from lorabert import hardware
 from lorabert.config import ModelConfig
+from lorabert.engine import kernels
 from lorabert.engine.multilora import Shared
 from lorabert.engine.packed import DTYPES
 from lorabert.errors import InputError, MismatchError
@@ -111,6 +112,7 @@ def engine_of(base: Base, precision: str) -> tuple[Any, Shared]:
     Raises:
         Unsupported: the engine does not know the architecture.
     """
+    kernels.state()  # compiled now where they must be, not while a first request waits
     model = bases.load(base, ["0", "1"]).model
     return model, Shared(model, DTYPES[precision])
 
