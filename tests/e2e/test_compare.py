@@ -365,6 +365,20 @@ def test_tuning_never_sees_test(shell, here, words):
     assert right["tasks"][0]["systems"]["full"]["learning_rate_from"] == "tuned"
 
 
+def test_rates_beyond_the_end_that_is_best_are_tried_and_no_more_than_asked(shell, here, words):
+    options = [word for word in words if word not in ("--train.learning_rate", "5e-3")]
+    grid = ("--methods", "full", "--seeds", "1", "--tune_rates", "1e-6,2e-3", "--more_rates", "1")
+    done = here("compare", *options, *grid, "--out", "beyond", "--json")
+    assert done.code == 0, done.err
+    found = done.json["tasks"][0]["tuning"]["full"]
+    assert found["grid"] == [1e-6, 2e-3, 5e-3]
+    assert found["budget_runs"] == len(found["trials"]) == 3
+    assert len(list((shell.folder / "beyond").glob("tuning/*/*/rate-*/run.json"))) == 3
+    again = here("compare", *options, *grid, "--out", "beyond")
+    assert "Tuning beyond the grid: 1 run, 1 of them already done" in again.err
+    assert "Where the best was an end of these, up to 1 beyond it were tried." in again.out
+
+
 def test_the_screen_says_what_may_be_said(here, words, whole):
     shown = here("compare", *words, "--out", "whole")
     assert shown.code == 0

@@ -32,7 +32,7 @@ class Watch:
         """Say what lies ahead and begin to watch."""
         self.started = time.monotonic()
         already = f", {self.before} of them already done" if self.before else ""
-        self.tell(f"{self.what}: {len(self.jobs)} runs{already}")
+        self.tell(f"{self.what}: {len(self.jobs)} run{'s' if len(self.jobs) > 1 else ''}{already}")
         self.watcher = threading.Thread(target=self._watch, daemon=True)
         self.watcher.start()
         return self

@@ -89,6 +89,7 @@ def asked(argv: list[str]) -> tuple[Plan, Any]:
         tasks=arguments.tasks,
         vary=arguments.vary,
         tune_rates=arguments.tune_rates or arguments.tune,
+        more_rates=arguments.more_rates,
         against=arguments.against,
         margin=arguments.margin,
         metric=arguments.metric,
@@ -108,8 +109,10 @@ def _parser() -> Any:
         help="Assets, files or hub ids (owner/name:subset), separated by commas; --data otherwise.",
     )
     add("--vary", type=str, action="append", default=[], help="Compare values of any option: lora.r=1,8,64. May be given again.")
-    add("--tune", action="store_true", help="Choose each system's learning rate on validation: four more runs a system and task.")
+    add("--tune", action="store_true", help="Choose each learning rate on validation: four to six more runs a system and task.")
     add("--tune_rates", type=Any, default=None, help="Rates to try instead: 1e-4,1e-3 or {lora: [5e-4, 1e-3], full: [5e-5]}.")
+    add("--more_rates", type=int | None, default=None, help="How many to try beyond the best while it is an end of those tried: "
+        "with --tune two, else none.")  # fmt: skip
     add("--against", type=str, default=None, help="The system that the others are compared with; full where it is among them.")
     add("--margin", type=float, default=0.005, help="Differences within it do not matter: 0.005 is half a point.")
     add("--metric", type=str, default="accuracy", help="accuracy, f1_macro or mcc.")

@@ -48,6 +48,7 @@ class Plan:
         tasks: on what.
         seeds: of the runs, the same for every system.
         rates: the grid of learning rates of each method when they are tuned, None when they are not.
+        more_rates: how many may be tried beyond an end of the grid, one by one while the best so far is that end.
         against: name of the system that the others are compared with.
         margin: two systems whose difference lies within it for certain are equivalent.
     """
@@ -58,6 +59,7 @@ class Plan:
     tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
     rates: dict[str, list[float]] | None = None
+    more_rates: int = 0
     against: str = ""
     margin: float = 0.005
 
@@ -74,7 +76,7 @@ class Plan:
             "systems": [dataclasses.asdict(system) for system in self.systems],
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
             "seeds": list(self.seeds),
-            "tuning": {"rates": self.rates, "seed": self.tuning_seed} if self.rates else None,
+            "tuning": {"rates": self.rates, "more_rates": self.more_rates, "seed": self.tuning_seed} if self.rates else None,
             "against": self.against,
             "margin": self.margin,
         }

@@ -19,8 +19,9 @@ from lorabert.errors import InputError
 from lorabert.evidence.metrics import METRICS
 from lorabert.studies.comparison.plan import TUNING_SEED_OFFSET, Overrides, Plan, System, Task
 
-# Every method gets the same number of rates: its default times these.
+# Every method gets the same number of rates, its default times these, and may try as many more beyond an end of them.
 RATE_FACTORS = (0.4, 1.0, 2.0, 4.0)
+MORE_RATES = 2
 _TARGETS = ("data.name", "data.train")
 
 
@@ -33,6 +34,7 @@ def plan(
     tasks: Any = None,
     vary: Sequence[str] = (),
     tune_rates: Any = None,
+    more_rates: int | None = None,
     against: str | None = None,
     margin: float = 0.005,
     metric: str = "accuracy",
@@ -48,6 +50,8 @@ def plan(
             data of `settings` when None.
         vary: `section.key=value,value`, any number of them.
         tune_rates: None not to tune; True for the default grid; rates for all methods, or a mapping of methods to rates.
+        more_rates: how many may be tried beyond an end of the grid that is best so far; by default two beyond the default grid,
+            and none beyond rates that were named.
         against: the system that the others are compared with; by default full, otherwise the first.
         margin: of equivalence, as a share: 0.005 is half a point.
         metric: accuracy, f1_macro or mcc, where a task does not name its own.
@@ -66,6 +70,7 @@ def plan(
         tasks=_tasks(tasks, settings, metric),
         seeds=tuple(range(settings.train.seed, settings.train.seed + seeds)),
         rates=rates,
+        more_rates=_more(more_rates, tune_rates),
         against=_reference(against, systems),
         margin=margin,
     )
@@ -255,6 +260,14 @@ def _rates(asked: Any, systems: tuple[System, ...], rate: float | None) -> dict[
     else:
         grids = dict.fromkeys(methods, asked)
     return {method: sorted({_rate(word) for word in _words(grid)}) for method, grid in grids.items()}
+
+
+def _more(asked: int | None, tune_rates: Any) -> int:
+    if asked is None:
+        return MORE_RATES if tune_rates is True else 0
+    if asked < 0 or (asked and not tune_rates):
+        raise InputError("--more_rates cannot be used", got=str(asked), expected="with --tune or --tune_rates, 0 or more")
+    return asked
 
 
 def _rate(word: Any) -> float:

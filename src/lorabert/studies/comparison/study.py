@@ -151,7 +151,9 @@ def _tuned_otherwise(before: dict[str, Any] | None, now: dict[str, Any] | None) 
         return ["learning rates were tuned and now are not" if before else "learning rates were not tuned and now are"]
     if not before or not now:
         return []
-    return [
+    more = [tuning.get("more_rates", 0) for tuning in (before, now)]
+    grown = [f"up to {more[0]} rates beyond the grid were tried and now up to {more[1]}"] if more[0] != more[1] else []
+    return grown + [
         f"the rates tried for {method} were {rates} and are {now['rates'][method]}"
         for method, rates in before["rates"].items()
         if method in now["rates"] and now["rates"][method] != rates

@@ -9,6 +9,9 @@ from typing import Any
 
 from lorabert.studies.launching import Record
 
+# The next rate beyond an end of the grid is this many times that end, or that part of it.
+_STEP = 2.5
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -34,12 +37,27 @@ def choose(trials: Sequence[Trial]) -> float | None:
     return min(usable, key=lambda one: (-float(one.validation or 0.0), one.rate)).rate if usable else None
 
 
+def edge(trials: Sequence[Trial]) -> str | None:
+    """The end of the grid that the best rate is, `lowest` or `highest`: a better one may lie beyond."""
+    chosen, grid = choose(trials), sorted(one.rate for one in trials)
+    if chosen is None or len(grid) < 2 or chosen not in (grid[0], grid[-1]):
+        return None
+    return "lowest" if chosen == grid[0] else "highest"
+
+
+def beyond(trials: Sequence[Trial]) -> float | None:
+    """The rate to try next, beyond the end of the grid that is the best so far; None when the best lies inside."""
+    end = edge(trials)
+    if end is None:
+        return None
+    rates = [one.rate for one in trials]
+    further = max(rates) * _STEP if end == "highest" else min(rates) / _STEP
+    return float(f"{further:.6g}") if further < 1 else None
+
+
 def summary(trials: Sequence[Trial], metric: str, seed: int) -> dict[str, Any]:
     """The grid, what each rate reached, the choice, and whether the best may lie outside of the grid."""
-    chosen, grid = choose(trials), sorted(one.rate for one in trials)
-    edge = None
-    if chosen is not None and len(grid) > 1 and chosen in (grid[0], grid[-1]):
-        edge = "lowest" if chosen == grid[0] else "highest"
+    grid = sorted(one.rate for one in trials)
     return {
         "grid": grid,
         "budget_runs": len(grid),
@@ -50,6 +68,6 @@ def summary(trials: Sequence[Trial], metric: str, seed: int) -> dict[str, Any]:
             {"learning_rate": one.rate, "validation": one.validation, "error": one.error, "train_seconds": one.seconds}
             for one in sorted(trials, key=lambda one: one.rate)
         ],
-        "chosen": chosen,
-        "edge": edge,
+        "chosen": choose(trials),
+        "edge": edge(trials),
     }

@@ -13,7 +13,9 @@ def remarks(document: dict[str, Any]) -> list[str]:
     if plan["tuning"]:
         grids = [f"{method} {', '.join(f'{rate:g}' for rate in rates)}" for method, rates in plan["tuning"]["rates"].items()]
         budget = f"Learning rates were chosen on validation, one run a rate, with seed {plan['tuning']['seed']}"
-        lines.insert(0, f"{budget}: {'; '.join(grids)}.")
+        more = plan["tuning"].get("more_rates", 0)
+        grown = f" Where the best was an end of these, up to {more} beyond it were tried." if more else ""
+        lines.insert(0, f"{budget}: {'; '.join(grids)}.{grown}")
     if len(plan["seeds"]) == 1:
         lines.append("One seed: this is about single classifiers, and nothing can be said about seeds. Add --seeds 5.")
     if document["environment"]["device"] == ["cpu"]:

@@ -141,6 +141,7 @@ def _study(plan: dict[str, Any]) -> str:
         "against": plan["against"],
         "margin": plan["margin"],
         "tune_rates": plan["tuning"]["rates"] if plan["tuning"] else None,
+        "more_rates": plan["tuning"].get("more_rates") if plan["tuning"] else None,
         "metric": plan["tasks"][0]["metric"],
         **settings,
     }

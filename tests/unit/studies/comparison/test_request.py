@@ -111,6 +111,12 @@ def test_every_method_gets_the_same_number_of_rates():
     assert _plan(methods="lora", tune_rates={"lora": [0.001], "full": [1]}).rates == {"lora": [1e-3]}
 
 
+def test_the_default_grid_grows_and_named_rates_do_not_unless_asked_to():
+    assert _plan(tune_rates=True).more_rates == 2
+    assert _plan(tune_rates="1e-3,1e-4").more_rates == _plan().more_rates == _plan(tune_rates=True, more_rates=0).more_rates == 0
+    assert _plan(tune_rates="1e-3,1e-4", more_rates=3).more_rates == 3
+
+
 def test_the_tuning_seed_stays_when_seeds_are_added():
     assert _plan(seeds=2, tune_rates=True).tuning_seed == _plan(seeds=900, tune_rates=True).tuning_seed
 
@@ -145,6 +151,8 @@ def test_the_tuning_seed_stays_when_seeds_are_added():
         ({"margin": 0.0}, ["--margin"]),
         ({"tune_rates": "0.1,2"}, ["--tune_rates", "2"]),
         ({"tune_rates": {"lora": [1e-3]}}, ["leaves out", "full"]),
+        ({"more_rates": 2}, ["--more_rates", "2", "--tune"]),
+        ({"tune_rates": True, "more_rates": -1}, ["--more_rates", "-1"]),
         ({"tune_rates": True, "rate": 1e-3}, ["both tuned and given"]),
         ({"tune_rates": True, "vary": ["train.learning_rate=1e-3,1e-4"]}, ["both tuned and given"]),
         ({"tune_rates": True, "tasks": {"r8": {"train.learning_rate": 1e-3}}}, ["'r8' has a learning rate"]),

@@ -74,6 +74,8 @@ def test_another_grid_is_refused(tmp_path):
     _begin(tmp_path / "tuned", _plan(tune_rates="1e-3,1e-4", methods="lora,full,head"))
     with pytest.raises(InputError, match="the rates tried for lora were"):
         _begin(tmp_path / "tuned", _plan(tune_rates="1e-4,1e-2", methods="lora,full,head"))
+    with pytest.raises(InputError, match="up to 0 rates beyond the grid were tried and now up to 1"):
+        _begin(tmp_path / "tuned", _plan(tune_rates="1e-4,1e-3", more_rates=1))
 
 
 def test_all_differences_are_named_at_once(folder):

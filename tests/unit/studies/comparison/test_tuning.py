@@ -61,3 +61,16 @@ def test_a_choice_at_the_edge_is_said(scores, edge):
 
 def test_one_rate_has_no_edges():
     assert tuning.summary([tuning.Trial(1e-3, 0.5, None, 1.0)], "accuracy", 1042)["edge"] is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate"), [((0.9, 0.5, 0.4), 4e-5), ((0.4, 0.9, 0.5), None), ((0.4, 0.5, 0.9), 0.025), ((None, None, None), None)]
+)
+def test_the_rate_to_try_next_lies_beyond_the_end_that_is_best(scores, rate):
+    trials = [tuning.Trial(rate, score, None, 1.0) for rate, score in zip((1e-4, 1e-3, 1e-2), scores, strict=True)]
+    assert tuning.beyond(trials) == tuning.beyond(trials[::-1]) == rate
+
+
+def test_no_rate_of_one_or_more_is_tried_and_one_rate_has_no_end():
+    assert tuning.beyond([tuning.Trial(rate, rate, None, 1.0) for rate in (0.1, 0.5)]) is None
+    assert tuning.beyond([tuning.Trial(0.1, 0.5, None, 1.0)]) is None
