@@ -38,7 +38,7 @@ Log = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training cost, over its whole life when it was resumed only over the last part.
+    """What a training cost; of one that was resumed, all parts but what a kill took with it.
 
     Attributes:
         train_seconds: wall clock, validation included; of runs that trained together, this one's share by tokens.

@@ -53,8 +53,8 @@ def fit(
         resume: go on from the newest complete checkpoint, if there is one.
         log: called with each event: loss and learning rate, or validation loss.
     """
-    reporting = _Reporting(log)
     last = _newest_complete(checkpoints) if resume else None
+    reporting = _Reporting(log, spent=float((last / _COMPLETE).read_text() or 0) if last else 0.0)
     trainer = _PlannedTrainer(
         plan=plan,
         loraplus_lr_ratio=settings.loraplus_lr_ratio,
@@ -68,10 +68,9 @@ def fit(
     for shown in list(trainer.callback_handler.callbacks):
         if type(shown).__name__ in ("PrinterCallback", "ProgressCallback", "NotebookProgressCallback"):
             trainer.remove_callback(shown)
-    started = time.perf_counter()
     with quiet_transformers(), closing(reporting):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    seconds = time.perf_counter() - started
+    seconds = reporting.seconds
     epochs = trainer.state.epoch or 0.0
     batches = [batch for epoch in plan.epochs[: math.ceil(epochs)] for batch in epoch]
     result = Fit(
@@ -209,11 +208,16 @@ class _PlannedTrainer(Trainer):
 
 
 class _Reporting(TrainerCallback):
-    """Progress on stderr, events to the log, and a mark on each checkpoint that is written to its end."""
+    """Progress on stderr, events to the log, and a mark on each checkpoint that is written to its end: the seconds up to it."""
 
-    def __init__(self, log: Log) -> None:
-        self.log = log
+    def __init__(self, log: Log, spent: float) -> None:
+        self.log, self.started = log, time.perf_counter() - spent
         self.bar: Any = None
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, before it was resumed too."""
+        return time.perf_counter() - self.started
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="Training", unit="step")
@@ -236,7 +240,7 @@ class _Reporting(TrainerCallback):
         self.log(event)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        write_atomically(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, b"")
+        write_atomically(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, str(self.seconds).encode())
 
     def close(self) -> None:
         if self.bar is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -107,6 +108,18 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(step, tmp_path):
     assert furthest(resumed_weights, weights) == 0
     assert resumed == straight[-len(resumed) :]
     assert (resumed_cost.steps, resumed_cost.epochs, resumed_cost.tokens) == (cost.steps, cost.epochs, cost.tokens)
+
+
+@pytest.mark.parametrize("engine", [fit, reference.fit], ids=["fast", "reference"])
+def test_the_seconds_of_a_resumed_run_are_those_of_all_its_parts(engine, tmp_path):
+    def slowly(event):
+        if event["step"] == 1:
+            time.sleep(3)
+
+    settings = dataclasses.replace(BASE, num_train_epochs=1, save_strategy="epoch")
+    train(engine, tmp_path, settings, log=slowly)
+    _, _, resumed = train(engine, tmp_path, settings, resume=True)
+    assert resumed.train_seconds >= 3
 
 
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):

@@ -38,6 +38,7 @@ class Progress:
         best_loss: lowest validation loss so far.
         best_step: the step it was measured at.
         waited: epochs in a row without a lower one.
+        seconds: of training so far.
     """
 
     step: int = 0
@@ -48,6 +49,7 @@ class Progress:
     best_loss: float | None = None
     best_step: int | None = None
     waited: int = 0
+    seconds: float = 0.0
 
 
 def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class Run:
         bits: all dropout follows them.
         optimising: its optimizer.
         progress: steps, epochs, best epoch.
-        seconds: its share of the time spent.
+        seconds: its share of the time spent, before it was resumed too.
         examples: how many the batch holds that is being computed, with those that other processes compute.
     """
 
@@ -93,6 +94,7 @@ class Run:
         if found is None:
             return
         self.progress, tensors = found
+        self.seconds = self.progress.seconds
         states = tensors.pop("bits")
         if len(states) != processes.count():
             raise InputError(
@@ -131,7 +133,9 @@ class Run:
                     yield pack(self.job.train, own)
             self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
         self.progress.epochs += 1
+        started = time.perf_counter()
         self._validate()
+        self.progress.seconds = self.seconds + time.perf_counter() - started
         if self.job.settings.save_strategy == "epoch":
             states = processes.collect(self.bits.state())
             if processes.rank() == 0:
