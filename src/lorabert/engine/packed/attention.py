@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,13 +46,13 @@ class Rectangles:
         self.dtype = torch.float32 if device.type == "cpu" else dtype
         self.cells, self.tokens = (torch.from_numpy(numbers).to(device) for numbers in (batch.cells, batch.tokens))
         self.order = None if batch.order is None else torch.from_numpy(batch.order).to(device)
-        lengths = torch.from_numpy(batch.lengths if batch.order is None else batch.lengths[batch.order])
+        lengths = batch.lengths if batch.order is None else batch.lengths[batch.order]
         self.biases = [self._bias(lengths[block.first : block.last], block.longest, device) for block in batch.blocks]
 
-    def _bias(self, lengths: Tensor, longest: int, device: torch.device) -> Tensor | None:
-        if int(lengths[-1]) == longest:
+    def _bias(self, lengths: np.ndarray, longest: int, device: torch.device) -> Tensor | None:
+        if lengths[-1] == longest:
             return None
-        past = torch.arange(longest) >= lengths[:, None]
+        past = torch.from_numpy(np.arange(longest) >= lengths[:, None])
         bias = torch.zeros(past.shape, dtype=self.dtype).masked_fill_(past, -math.inf)
         return bias.repeat_interleave(self.heads, 0).unsqueeze(1).to(device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class Projection:
     def __init__(self, classifier: Any, names: Sequence[str], dtype: torch.dtype, merged: Adapter | None = None) -> None:
         self.names, self.joined, self.dtype = names, "+".join(names), dtype
         self.layers = [linear(classifier, name) for name in names]
-        self.ends = torch.tensor([layer.out_features for layer in self.layers]).cumsum(0).tolist()
+        self.ends = list(accumulate(layer.out_features for layer in self.layers))
         self.frozen: Weight | None = None
         trained = any(p.requires_grad for layer in self.layers for p in layer.parameters(recurse=False))
         if merged is not None or not trained:
