@@ -14,6 +14,7 @@ somebody needs. Peak memory is what twenty steps need beyond the loaded model, e
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import statistics
 import subprocess
@@ -34,10 +35,12 @@ import torch.nn.functional as F
 from harness import Turn, matrix_flops, race, ratio, record, show
 
 from lorabert import config, hardware
-from lorabert.config import LoraConfig, Method
+from lorabert.config import LoraConfig, Method, TrainConfig
 from lorabert.data import batching, encoding, sources
 from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed import Bits, PackedClassifier
+from lorabert.engine.packed.reading import part
+from lorabert.engine.training.vocabulary import Vocabulary
 from lorabert.models import bases, methods
 from lorabert.models.bases import LoadedBase
 
@@ -97,7 +100,7 @@ def _measure(name: str, work: Work, rounds: int, steps: int) -> dict[str, Any]:
         flops.append(matrix_flops(432, model.config.hidden_size, DTYPES[PRECISION]))
         return 1
 
-    contestants = _contestants(model, split, pad_id, work, steps)
+    contestants = _contestants(model, copy.deepcopy(model), split, pad_id, work, steps)
     speeds = race({**contestants, "matrix products": products}, rounds)
     speeds.pop("matrix products")
     sys.stdout.write(f"\n{name}: engine and rival agree to {differences}\n")
@@ -115,9 +118,10 @@ def _measure(name: str, work: Work, rounds: int, steps: int) -> dict[str, Any]:
             "flops": flops[1:], "limit_examples_per_second": limit, "share_of_limit": share, "peak_bytes": peaks}  # fmt: skip
 
 
-def _contestants(model: Any, split: EncodedSplit, pad_id: int, work: Work, steps: int) -> dict[str, Turn]:
-    """Each does so many steps a turn."""
-    ours = {f"packed, {PRECISION}, random batches": _turn(model, split, _packed(model, DTYPES[PRECISION]), steps)}
+def _contestants(model: Any, own: Any, split: EncodedSplit, pad_id: int, work: Work, steps: int) -> dict[str, Turn]:
+    """Each does so many steps a turn; ours on a model of its own, whose words are those of the texts, as in training."""
+    few = Vocabulary(part(own, "base_model.model.bert.embeddings.word_embeddings"), [split], TrainConfig()).renumber(split)
+    ours = {f"packed, {PRECISION}, random batches": _turn(own, few, _packed(own, DTYPES[PRECISION]), steps)}
     if work.pad_to:
         written = _padded(model, pad_id, "fp32", work.pad_to)
         return {f"PEFT, padded to {work.pad_to}, fp32, random batches": _turn(model, split, written, steps), **ours}
@@ -137,9 +141,10 @@ def _peak(name: str, who: str) -> int:
 
 def _child(work: Work, steps: int, who: str) -> None:
     model, split, pad_id = _prepare(work)
+    own = model if who == "ours" else copy.deepcopy(model)
     before, status = psutil.Process().memory_info().rss, Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
-    turns = _contestants(model, split, pad_id, work, steps)
+    turns = _contestants(model, own, split, pad_id, work, steps)
     turns[list(turns)[-1 if who == "ours" else -2]](0)
     peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{int(peak.split()[1]) * 1024 - before}\n")

@@ -19,7 +19,9 @@ LENGTHS = np.random.default_rng(3).integers(1, 40, 100)
 TRAIN, VALIDATION = stream(LENGTHS, learnable=True), stream(LENGTHS[:30], seed=9, learnable=True)
 
 
-def train(engine, folder, settings=BASE, *, model=None, plan=None, resume=False, placement=CPU, log=None):
+def train(
+    engine, folder, settings=BASE, *, model=None, plan=None, resume=False, placement=CPU, log=None, data=(TRAIN, VALIDATION)
+):
     """A run's log, the weights it ends with, and its Fit."""
     model = model or classifier(target_modules="all-linear")
     plan = plan or plan_of(settings)
@@ -30,7 +32,7 @@ def train(engine, folder, settings=BASE, *, model=None, plan=None, resume=False,
         if log:
             log(event)
 
-    cost = engine(model, TRAIN, VALIDATION, plan, settings, placement, pad_id=PAD_ID, checkpoints=folder, resume=resume, log=note)
+    cost = engine(model, *data, plan, settings, placement, pad_id=PAD_ID, checkpoints=folder, resume=resume, log=note)
     weights = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     return events, weights, cost
 

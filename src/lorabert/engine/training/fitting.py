@@ -174,6 +174,7 @@ class _Team:
 
     def _leave(self, run: Run) -> Job:
         del self.streams[run]
+        run.vocabulary.put_back()
         run.job.model.cpu().eval()
         return run.job
 

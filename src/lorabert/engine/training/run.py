@@ -22,6 +22,7 @@ from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.optimising import Optimising, steps_per_epoch
+from lorabert.engine.training.vocabulary import Vocabulary
 from lorabert.errors import InputError
 from lorabert.files import disk_errors
 from lorabert.hardware import Placement
@@ -62,6 +63,9 @@ class Run:
 
     Attributes:
         job: what was asked for.
+        vocabulary: the words that it can train.
+        train: the training split in that vocabulary.
+        validation: the validation split in that vocabulary.
         adapter: the trained parameters, as the packed forward takes them.
         bits: all dropout follows them.
         optimising: its optimizer.
@@ -72,6 +76,8 @@ class Run:
 
     def __init__(self, job: Job, base: PackedBase, display: Display) -> None:
         self.job, self.base, self.display = job, base, display
+        self.vocabulary = Vocabulary(base.embeddings.words, [job.train, job.validation], job.settings)
+        self.train, self.validation = map(self.vocabulary.renumber, (job.train, job.validation))
         self.adapter = adapter_in(job.model)
         self.optimising = Optimising(job.model, job.settings, job.plan, scaling=job.placement.precision == "fp16")
         self.bits = Bits(_dropout_seed(job.settings.seed, processes.rank()), base.device)
@@ -128,9 +134,9 @@ class Run:
             self._in_step = len(group)
             for rows in group:
                 self.examples = len(rows)
-                own = share(rows, self.job.train.lengths, processes.rank(), processes.count())
+                own = share(rows, self.train.lengths, processes.rank(), processes.count())
                 if len(own):
-                    yield pack(self.job.train, own)
+                    yield pack(self.train, own)
             self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
         self.progress.epochs += 1
         started = time.perf_counter()
@@ -183,7 +189,7 @@ class Run:
 
     def _validation_loss(self) -> float:
         """Mean over the split, whose texts the processes share."""
-        split, total = self.job.validation, 0.0
+        split, total = self.validation, 0.0
         rows = share(np.arange(len(split)), split.lengths, processes.rank(), processes.count())
         if len(rows):
             own = split.rows(rows)
