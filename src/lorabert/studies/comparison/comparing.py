@@ -127,32 +127,27 @@ class _Work:
 
     def tune(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Try every rate of every system on every task, go on where the best is an end, and choose on validation."""
-        plan, grids = self.plan, self.plan.rates or {}
-        pairs = list(itertools.product(plan.tasks, plan.systems))
-        trials: list[list[tuning.Trial]] = [[] for _ in pairs]
-        wanted = [(number, rate) for number, (_, system) in enumerate(pairs) for rate in grids[system.method]]
+        plan, pairs = self.plan, list(itertools.product(self.plan.tasks, self.plan.systems))
+        trials: dict[tuple[str, str], list[tuning.Trial]] = {(task.name, system.name): [] for task, system in pairs}
+        wanted = [(task, system, rate) for task, system in pairs for rate in (plan.rates or {})[system.method]]
         for more in range(plan.more_rates + 1):
-            self._try(pairs, wanted, trials, "Tuning beyond the grid" if more else "Tuning")
-            further = [tuning.beyond(found) if len(found) == len(grids[system.method]) + more else None
-                       for found, (_, system) in zip(trials, pairs, strict=True)]  # fmt: skip
-            wanted = [(number, rate) for number, rate in enumerate(further) if rate is not None]
-        return {
-            (task.name, system.name): tuning.summary(found, task.metric, plan.tuning_seed)
-            for (task, system), found in zip(pairs, trials, strict=True)
-        }
+            found = self._try(wanted, "Tuning beyond the grid" if more else "Tuning") if wanted else []
+            for (task, system, _), one in zip(wanted, found, strict=True):
+                trials[task.name, system.name].append(one)
+            further = ((task, system, tuning.beyond(trials[task.name, system.name])) for task, system in pairs)
+            wanted = [(task, system, rate) for task, system, rate in further if rate is not None]
+        metrics = {task.name: task.metric for task in plan.tasks}
+        return {key: tuning.summary(found, metrics[key[0]], plan.tuning_seed) for key, found in trials.items()}
 
-    def _try(
-        self, pairs: list[tuple[Task, System]], wanted: list[tuple[int, float]], trials: list[list[tuning.Trial]], what: str
-    ) -> None:
-        """Make a run for each pair's number and rate, and add what a choice may know of it to that pair's trials."""
-        if not wanted:
-            return
+    def _try(self, wanted: list[tuple[Task, System, float]], what: str) -> list[tuning.Trial]:
+        """Make a run of each rate, and return what a choice may know of it."""
+        seed = self.plan.tuning_seed
         jobs = [
-            Job(self.plan.run_config(*pairs[number], self.plan.tuning_seed, rate), self.folder.trial_folder(*pairs[number], rate))
-            for number, rate in wanted
+            Job(self.plan.run_config(task, system, seed, rate), self.folder.trial_folder(task, system, rate))
+            for task, system, rate in wanted
         ]
-        for (number, rate), record in zip(wanted, self._make(jobs, what), strict=True):
-            trials[number].append(tuning.trial(rate, record, pairs[number][0].metric))
+        made = zip(wanted, self._make(jobs, what), strict=True)
+        return [tuning.trial(rate, record, task.metric) for (task, _, rate), record in made]
 
     def run(self, rates: dict[tuple[str, str], float | None]) -> dict[tuple[str, str], list[results.Run]]:
         """Make the runs of the comparison; a system whose every rate failed has failed on that task."""
