@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,9 @@ from lorabert.hardware import Placement
 CPU = Placement("cpu", "fp32", "a test")
 BASE = TrainConfig(
     learning_rate=2e-3, num_train_epochs=2, per_device_train_batch_size=8, logging_steps=1, save_strategy="no", warmup=0.1
+)
+STOPPING = dataclasses.replace(
+    BASE, num_train_epochs=8, learning_rate=2e-2, early_stopping_patience=2, save_strategy="epoch", lr_scheduler_type="constant"
 )
 LENGTHS = np.random.default_rng(3).integers(1, 40, 100)
 TRAIN, VALIDATION = stream(LENGTHS, learnable=True), stream(LENGTHS[:30], seed=9, learnable=True)

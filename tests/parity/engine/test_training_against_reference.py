@@ -18,7 +18,7 @@ from lorabert.engine.packed.masks import Bits, draw
 from lorabert.engine.training import checkpoints, fit
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
-from trainings import BASE, TRAIN, Killed, furthest, kill_at, losses, plan_of, same_events, train
+from trainings import BASE, STOPPING, TRAIN, Killed, furthest, kill_at, losses, plan_of, same_events, train
 
 VARIANTS = {
     "plain": {},
@@ -77,16 +77,8 @@ def test_it_learns(tmp_path):
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path):
-    settings = dataclasses.replace(
-        BASE,
-        num_train_epochs=8,
-        learning_rate=2e-2,
-        early_stopping_patience=2,
-        save_strategy="epoch",
-        lr_scheduler_type="constant",
-    )
-    expected, expected_weights, expected_cost = train(reference.fit, tmp_path / "reference", settings)
-    got, weights, cost = train(fit, tmp_path / "fast", settings)
+    expected, expected_weights, expected_cost = train(reference.fit, tmp_path / "reference", STOPPING)
+    got, weights, cost = train(fit, tmp_path / "fast", STOPPING)
     measured = losses(got, "validation")
     assert len(measured) == len(losses(expected, "validation")) < 8
     assert measured.argmin() == losses(expected, "validation").argmin() == len(measured) - 3
