@@ -105,7 +105,7 @@ def test_without_tasks_the_data_are_the_task():
 
 def test_every_method_gets_the_same_number_of_rates():
     plan = _plan(methods="lora,full,head", tune_rates=True)
-    assert plan.rates == {"lora": [2e-4, 5e-4, 1e-3, 2e-3], "full": [2e-5, 5e-5, 1e-4, 2e-4], "head": [4e-4, 1e-3, 2e-3, 4e-3]}
+    assert plan.rates == {"lora": [2e-4, 5e-4, 1e-3, 2e-3], "full": [2e-5, 5e-5, 1e-4, 2e-4], "head": [4e-3, 1e-2, 2e-2, 4e-2]}
     assert plan.tuning_seed not in plan.seeds
     assert _plan(methods="lora,full", tune_rates="1e-3,1e-4").rates == {"lora": [1e-4, 1e-3], "full": [1e-4, 1e-3]}
     assert _plan(methods="lora", tune_rates={"lora": [0.001], "full": [1]}).rates == {"lora": [1e-3]}
