@@ -1,7 +1,9 @@
 """Which device and precision a run uses, and why."""
 
 import json
+import platform
 
+import psutil
 import pytest
 import torch
 
@@ -68,3 +70,16 @@ def test_the_machine_and_the_versions_are_plain_json():
     assert described["torch"] == torch.__version__ or described["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert described["lorabert"] != "not installed"
     assert hardware.peak_bytes() > 10_000_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_is_free_but_kept_goes_back_to_the_system():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    held = [torch.ones(15_000) for _ in range(5_000)]  # 60 kB each: too small to be mapped one by one
+    last = held[-1]
+    held.clear()
+    assert process.memory_info().rss - before > 200 * 2**20  # the last one holds all below it
+    hardware.give_back()
+    assert process.memory_info().rss - before < 100 * 2**20
+    assert last.sum() == 15_000

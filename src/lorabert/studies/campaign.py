@@ -34,7 +34,9 @@ class Job:
     watch: experiment.Watch | None = None
 
 
-def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print) -> list[dict[str, Any]]:
+def run(
+    jobs: Sequence[Job], *, concurrent: int | None = None, share: float = 1.0, say: Say = print
+) -> list[dict[str, Any]]:  # fmt: skip
     """Make every run that is not done yet, and return their records in the order of the jobs.
 
     A run that lies there finished is taken as it is; one that was cut short goes on from its newest checkpoint; one that
@@ -44,12 +46,13 @@ def run(jobs: Sequence[Job], *, concurrent: int | None = None, say: Say = print)
     Args:
         jobs: the runs, each with a folder of its own.
         concurrent: how many train at once; by default as many as memory allows, at most eight.
+        share: of the memory, where others take theirs at the same time.
         say: called with each line for people.
     """
     outcomes: dict[Path, dict[str, Any]] = {}
     for group in groups(jobs):
         if len(group) > 1 and concurrent != 1:
-            outcomes |= _Together(group, concurrent, say).run()
+            outcomes |= _Together(group, concurrent, share, say).run()
         outcomes |= {job.out: _alone(job, say) for job in group if job.out not in outcomes}
     return [outcomes[job.out] for job in jobs]
 
@@ -88,8 +91,8 @@ class _Together:
         begun: by folder, those that train.
     """
 
-    def __init__(self, jobs: Sequence[Job], concurrent: int | None, say: Say) -> None:
-        self.jobs, self.concurrent, self.say = {job.out: job for job in jobs}, concurrent, say
+    def __init__(self, jobs: Sequence[Job], concurrent: int | None, share: float, say: Say) -> None:
+        self.jobs, self.concurrent, self.share, self.say = {job.out: job for job in jobs}, concurrent, share, say
         self.outcomes: dict[Path, dict[str, Any]] = {}
         self.begun: dict[Path, Begun] = {}
         self.frozen: dict[str, Any] | None = None
@@ -99,7 +102,7 @@ class _Together:
         from lorabert.engine import training
 
         try:
-            for job, outcome in training.fit_together(self._starts(), concurrent=self.concurrent):
+            for job, outcome in training.fit_together(self._starts(), concurrent=self.concurrent, share=self.share):
                 self._ended(job.checkpoints.parent, outcome)
         except Unsupported as unknown:
             self.say(f"One by one: {unknown.why}.")

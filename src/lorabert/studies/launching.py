@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,10 @@ from lorabert.studies.campaign import Job
 
 Launcher = Literal["local", "processes", "ray"]
 Record = dict[str, Any]
+Take = Callable[[Sequence[Job]], dict[str, Record]]
 
 
-def check(launcher: Launcher, workers: int) -> None:
+def check(launcher: Launcher, workers: int, concurrent: int | None = None) -> None:
     """Check that a launcher can be used here.
 
     Raises:
@@ -31,11 +32,15 @@ def check(launcher: Launcher, workers: int) -> None:
     """
     if workers < 1:
         raise InputError("--workers cannot be used", got=str(workers), expected="at least 1")
+    if concurrent is not None and concurrent < 1:
+        raise InputError("--concurrent cannot be used", got=str(concurrent), expected="auto, or at least 1")
     if launcher == "ray" and not importlib.util.find_spec("ray"):
         raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'")
 
 
-def launch(jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 2, log: Path) -> list[Record]:
+def launch(
+    jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 2, concurrent: int | None = None, log: Path
+) -> list[Record]:
     """Make every run that is not done yet, and return their records in the order of the jobs.
 
     A worker takes whole runs and holds a lock on each, so that no two processes ever make the same one: not two workers,
@@ -46,13 +51,16 @@ def launch(jobs: Sequence[Job], *, launcher: Launcher = "local", workers: int = 
         launcher: `local` makes them in this process, `processes` in several, `ray` on the machines of a Ray cluster that
             see the same files.
         workers: how many at once, for processes and ray.
+        concurrent: how many runs on one base a worker trains at once; by default as many as its share of the memory holds.
         log: file that the runs' own lines are added to.
     """
     waiting = [job for job in jobs if finished(job) is None]
     made: dict[str, Record] = {}
     if waiting:
         log.parent.mkdir(parents=True, exist_ok=True)
-        made = {"local": _local, "processes": _processes, "ray": _ray}[launcher](waiting, workers, log.absolute())
+        share = 1.0 if launcher == "local" else 1 / workers
+        take = functools.partial(_take, concurrent=concurrent, share=share, log=log.absolute())
+        made = {"local": _local, "processes": _processes, "ray": _ray}[launcher](waiting, workers, take)
     lost = {"status": "failed", "error": "its process ended without a word, as one does that runs out of memory"}
     return [finished(job) or made.get(str(job.out)) or {"run": str(job.out), **lost} for job in jobs]
 
@@ -80,11 +88,11 @@ def units(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
     return sorted((share for share in shares if share), key=len, reverse=True)
 
 
-def _local(jobs: Sequence[Job], _: int, log: Path) -> dict[str, Record]:
-    return _take(jobs, log)
+def _local(jobs: Sequence[Job], _: int, take: Take) -> dict[str, Record]:
+    return take(jobs)
 
 
-def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
+def _processes(jobs: Sequence[Job], workers: int, take: Take) -> dict[str, Record]:
     """Several processes of this machine; one that dies takes its runs with it, which the next launch makes again."""
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -95,7 +103,7 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_settle, initargs=(workers,))
     made: dict[str, Record] = {}
     try:
-        futures = [pool.submit(_take, unit, log) for unit in units(jobs, workers)]
+        futures = [pool.submit(take, unit) for unit in units(jobs, workers)]
         for future in futures:
             try:
                 made |= future.result()
@@ -112,7 +120,7 @@ def _processes(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record
     return made
 
 
-def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
+def _ray(jobs: Sequence[Job], workers: int, take: Take) -> dict[str, Record]:
     """Tasks of a Ray cluster, at most `workers` at once; one that is lost takes its runs with it, as a process does."""
     import ray
 
@@ -120,13 +128,13 @@ def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
     here, gpus = os.getcwd(), 1 if ray.cluster_resources().get("GPU") else 0  # noqa: PTH109 - a word for another process
 
     @ray.remote(max_retries=0, num_gpus=gpus)
-    def take(unit: list[Job]) -> dict[str, Record]:
+    def task(unit: list[Job]) -> dict[str, Record]:
         os.chdir(here)
-        return _take(unit, log)
+        return take(unit)
 
     made: dict[str, Record] = {}
     waiting = units(jobs, workers)
-    running = [take.remote(waiting.pop(0)) for _ in range(min(workers, len(waiting)))]
+    running = [task.remote(waiting.pop(0)) for _ in range(min(workers, len(waiting)))]
     while running:
         (done,), running = ray.wait(running)
         try:
@@ -136,11 +144,11 @@ def _ray(jobs: Sequence[Job], workers: int, log: Path) -> dict[str, Record]:
         except ray.exceptions.RayError:
             pass
         if waiting:
-            running.append(take.remote(waiting.pop(0)))
+            running.append(task.remote(waiting.pop(0)))
     return made
 
 
-def _take(jobs: Sequence[Job], log: Path) -> dict[str, Record]:
+def _take(jobs: Sequence[Job], *, concurrent: int | None, share: float, log: Path) -> dict[str, Record]:
     """Lock the runs, make those that nobody has made meanwhile, and return the records by the run's folder.
 
     Locks are taken in the order of their paths, so that two processes cannot each wait for the other. The system frees
@@ -154,7 +162,8 @@ def _take(jobs: Sequence[Job], log: Path) -> dict[str, Record]:
             job.out.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(job.out.with_name(f".{job.out.name}.lock")))
         left = [job for job in jobs if finished(job) is None]
-        return {str(job.out): record for job, record in zip(left, campaign.run(left, say=say), strict=True)}
+        made = campaign.run(left, concurrent=concurrent, share=share, say=say)
+        return {str(job.out): record for job, record in zip(left, made, strict=True)}
 
 
 def note(log: Path, line: str) -> None:

@@ -15,7 +15,7 @@ from lorabert.config import LoraConfig, ModelConfig, TrainConfig
 from lorabert.data import batching
 from lorabert.data.batching import join, merge, pack
 from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
-from lorabert.engine.training import Job, fit_together
+from lorabert.engine.training import Job, fit_together, fitting
 from lorabert.errors import InputError, Unsupported
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
@@ -101,6 +101,26 @@ def test_together_as_alone(base, tmp_path, concurrent, dropout):
         assert difference.max() < tolerances.FP32_LOSS_TRAJECTORY
     own = ("classifier", "pooler")
     assert all(torch.equal(value, before[name]) for name, value in got[0].parameters.items() if not any(o in name for o in own))
+
+
+@pytest.mark.parametrize(
+    ("room", "share", "expected"),
+    [(0, 1.0, 1), (2.5, 1.0, 2), (5.5, 0.5, 2), (99, 1.0, 5)],
+    ids=["none", "two", "half of five", "all"],
+)
+def test_as_many_train_at_once_as_half_of_the_free_memory_holds(base, tmp_path, monkeypatch, room, share, expected):
+    got = [Alone(base, 0, {}, {}, tmp_path / "0")]
+    got += [Alone(base, 0, {}, {}, tmp_path / str(number), frozen=got[0].parameters) for number in range(1, 5)]
+    free = int(2 * room * fitting.needed(got[0].job()))
+    monkeypatch.setattr(fitting, "available_bytes", lambda device: free)
+    costs = [cost.together for _, cost in fit_together((run.job() for run in got), share=share)]
+    assert costs == [expected] * 5
+
+
+def test_a_larger_run_needs_more_memory(base, tmp_path):
+    run = Alone(base, 0, {}, {}, tmp_path)
+    few = dataclasses.replace(run.job(), plan=batching.plan(run.train.lengths, batch_size=4, num_epochs=1, seed=0))
+    assert fitting.needed(few) < fitting.needed(run.job())
 
 
 def test_negative_control_another_seed_ends_elsewhere(base, tmp_path):

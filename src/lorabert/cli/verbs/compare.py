@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lorabert import config
 from lorabert.cli.comparison import show
@@ -55,6 +55,7 @@ def _compare(plan: Plan, arguments: Any) -> None:
                 out=Path(arguments.out) if arguments.out else None,
                 launcher=arguments.launcher,
                 workers=arguments.workers,
+                concurrent=None if arguments.concurrent == "auto" else arguments.concurrent,
                 tell=_tell,
             )
         except KeyboardInterrupt:
@@ -118,6 +119,8 @@ def _parser() -> Any:
     add("--metric", type=str, default="accuracy", help="accuracy, f1_macro or mcc.")
     add("--launcher", choices=["local", "processes", "ray"], default="local", help="This process, several, or a Ray cluster.")
     add("--workers", type=int, default=2, help="How many runs at once, for processes and ray.")
+    add("--concurrent", type=int | Literal["auto"], default="auto", help="How many runs on one base train at once; auto: as "
+        "many as half of the free memory holds, at most eight.")  # fmt: skip
     add("--out", type=str, default=None, help="The study's folder; by default one below runs/ that follows from the options.")
     add("--json", action="store_true", help=JSON)
     return parser

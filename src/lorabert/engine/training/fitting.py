@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from lorabert.hardware import Placement, available_bytes, peak_bytes
 from lorabert.runs import Fit, Log
 
 _DEVICES = ("cpu", "cuda")
+# More than so many at once gain little.
+_MOST = 8
 
 
 def fit(
@@ -63,7 +65,9 @@ def fit(
     return outcome
 
 
-def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Iterator[tuple[Job, Fit | Exception]]:
+def fit_together(
+    jobs: Iterable[Job], *, concurrent: int | None = None, share: float = 1.0
+) -> Iterator[tuple[Job, Fit | Exception]]:
     """Train many adapters on one frozen base, so many at once; each ends as if it had trained alone.
 
     The batches of all runs are laid one after the other: the base's products run once over all tokens, each LoRA and each head
@@ -75,6 +79,7 @@ def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Itera
         jobs: taken one by one as places become free; their models share the base's tensors (`models.bases.share`).
         concurrent: how many train at once; by default as many as half of the free memory holds, at most eight. Several
             processes train one at a time.
+        share: of that memory, where others take theirs at the same time.
 
     Yields:
         Each job that has ended, with what it cost, or with the error that ended it.
@@ -86,11 +91,17 @@ def fit_together(jobs: Iterable[Job], *, concurrent: int | None = None) -> Itera
     first = next(waiting, None)
     if first is None:
         return
+    room = math.inf if concurrent else share * available_bytes(first.placement.device) / 2
     with Display(one=concurrent == 1) as display:
-        team = _Team(first, 1 if processes.count() > 1 else concurrent or places(first), display)
+        team = _Team(first, display)
+        most = 1 if processes.count() > 1 else concurrent or _MOST
+        following: Job | None = None
         while True:
-            for job in islice(waiting, team.places - len(team.streams)):
-                team.admit(job)
+            while len(team.streams) < most and (following := following or next(waiting, None)):
+                if team.streams and team.needed() + needed(following) > room:
+                    break
+                team.admit(following)
+                following = None
             if not team.streams:
                 return
             yield from team.step()
@@ -111,13 +122,13 @@ def refuse_unproven(placement: Placement) -> None:
 class _Team:
     """The runs that train at once on one base."""
 
-    def __init__(self, first: Job, places: int, display: Display) -> None:
+    def __init__(self, first: Job, display: Display) -> None:
         device, precision = first.placement.device, first.placement.precision
         if precision not in DTYPES:
             raise Unsupported(f"The fast engine does not train in {precision}")
         if device not in _DEVICES:
             raise Unsupported(f"The fast engine does not train on {device}")
-        self.first, self.places, self.display, self.device = first, places, display, device
+        self.first, self.display, self.device = first, display, device
         self.base = PackedBase(classifier_of(first.model.to(device)), DTYPES[precision])
         self.streams: dict[Run, Iterator[PackedBatch]] = {}
         self.most = 0
@@ -135,6 +146,10 @@ class _Team:
         run = Run(job, self.base, self.display)
         self.streams[run] = run.batches()
         self.most = max(self.most, len(self.streams))
+
+    def needed(self) -> int:
+        """Bytes that its runs' largest batches need."""
+        return sum(needed(run.job) for run in self.streams)
 
     def step(self) -> Iterator[tuple[Job, Fit | Exception]]:
         """One forward and backward for every run's next batch; yields the runs that have none left, or failed."""
@@ -209,14 +224,13 @@ def _check_shared(model: Any, first: Any) -> None:
             raise Unsupported(f"{name} is not shared with the other runs")
 
 
-def places(job: Job, most: int = 8) -> int:
-    """How many runs like this one half of the free memory holds, at least one.
+def needed(job: Job) -> int:
+    """Bytes that a run's largest batch needs, about.
 
     A step keeps, in each layer, about 24 numbers of the hidden width a token, and three of each head and pair of tokens:
     what the backward reads again, and its own gradients.
     """
     config = job.model.config
     tokens = max(int(job.train.lengths[rows].sum()) for rows in job.plan.epochs[0])
-    longest = int(job.train.lengths.max())
-    width = 24 * config.hidden_size + 3 * config.num_attention_heads * longest
-    return max(1, min(most, available_bytes(job.placement.device) // 2 // (4 * tokens * width * config.num_hidden_layers)))
+    width = 24 * config.hidden_size + 3 * config.num_attention_heads * int(job.train.lengths.max())
+    return int(4 * tokens * width * config.num_hidden_layers)

@@ -25,7 +25,7 @@ from lorabert.engine.training.optimising import Optimising, steps_per_epoch
 from lorabert.engine.training.vocabulary import Vocabulary
 from lorabert.errors import InputError
 from lorabert.files import disk_errors
-from lorabert.hardware import Placement
+from lorabert.hardware import Placement, give_back
 from lorabert.runs import Log
 
 
@@ -141,6 +141,7 @@ class Run:
         self.progress.epochs += 1
         started = time.perf_counter()
         self._validate()
+        give_back()
         self.progress.seconds = self.seconds + time.perf_counter() - started
         if self.job.settings.save_strategy == "epoch":
             states = processes.collect(self.bits.state())

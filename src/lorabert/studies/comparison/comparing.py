@@ -39,7 +39,10 @@ class _Facts:
     base: str
 
 
-def compare(plan: Plan, *, out: Path | None = None, launcher: Launcher = "local", workers: int = 2, tell: Say) -> dict[str, Any]:
+def compare(
+    plan: Plan, *, out: Path | None = None, launcher: Launcher = "local", workers: int = 2, concurrent: int | None = None,
+    tell: Say,
+) -> dict[str, Any]:  # fmt: skip
     """Make every run of a plan that is not made yet, and write comparison.json.
 
     Everything that can be wrong with the input is found before the folder is made. The same plan in the same folder goes
@@ -50,6 +53,7 @@ def compare(plan: Plan, *, out: Path | None = None, launcher: Launcher = "local"
         out: the study's folder; by default one below runs/ that follows from the plan.
         launcher: who makes the runs.
         workers: how many at once, for processes and ray.
+        concurrent: how many runs on one base train at once; by default as many as memory holds.
         tell: called with each line of progress.
 
     Returns:
@@ -58,12 +62,12 @@ def compare(plan: Plan, *, out: Path | None = None, launcher: Launcher = "local"
     Raises:
         InputError: the data, the base, the plan or the folder cannot be used.
     """
-    check(launcher, workers)
+    check(launcher, workers, concurrent)
     tell(f"Checking {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} and their bases")
     facts = {task.name: _check(plan, task) for task in plan.tasks}
     folder = study.begin(out or study.default_path(plan), plan, {name: known.fingerprint for name, known in facts.items()})
     tell(f"Study folder: {folder.path} (the lines of its runs are in log.txt)")
-    work = _Work(plan, folder, launcher, workers, tell)
+    work = _Work(plan, folder, launcher, workers, concurrent, tell)
     rates = work.tune() if plan.rates else {}
     runs = work.run({key: found["chosen"] for key, found in rates.items()})
     baselines = {task.name: work.baselines(task) for task in plan.tasks}
@@ -123,6 +127,7 @@ class _Work:
     folder: Study
     launcher: Launcher
     workers: int
+    concurrent: int | None
     tell: Say
 
     def tune(self) -> dict[tuple[str, str], dict[str, Any]]:
@@ -167,7 +172,9 @@ class _Work:
 
     def _make(self, jobs: list[Job], what: str) -> list[Record]:
         with Watch(jobs, what, self.tell):
-            return launch(jobs, launcher=self.launcher, workers=self.workers, log=self.folder.log)
+            return launch(
+                jobs, launcher=self.launcher, workers=self.workers, concurrent=self.concurrent, log=self.folder.log
+            )  # fmt: skip
 
     def baselines(self, task: Task) -> dict[str, Any]:
         """The cheap baselines of a task, fitted once."""
