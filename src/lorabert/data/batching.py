@@ -184,7 +184,7 @@ def pack(split: EncodedSplit, rows: np.ndarray, block_ratio: float = BLOCK_RATIO
         rows=rows,
         parts=(Part(slice(0, end), slice(0, len(rows)), slice(0, len(blocks))),),
     )
-    return _placed(_filled(stream), blocks)
+    return _placed(_filled(stream, end - len(source)), blocks)
 
 
 def fillers(tokens: int) -> int:
@@ -192,11 +192,20 @@ def fillers(tokens: int) -> int:
     return GRAIN - tokens % GRAIN
 
 
+def _grain(tokens: int) -> int:
+    """What the tokens of several parts come in multiples of: the power of two that is at most a sixteenth of them."""
+    return int(max(GRAIN, 2 ** (int(tokens / 16).bit_length() - 1)))
+
+
 def join(batches: Sequence[PackedBatch]) -> PackedBatch:
-    """Lay the batches of several adapters one after the other; each keeps the blocks, and so the dropout, that it has alone."""
+    """Lay the batches of several adapters one after the other; each keeps the blocks, and so the dropout, that it has alone.
+
+    Sums of many parts take many values, and kernels for all of them would fill the memory, so more fillers follow, of no part.
+    """
     if len(batches) == 1:
         return batches[0]
     joined = _laid_out(batches, np.cumsum([0, *(len(batch.blocks) for batch in batches)]))
+    joined = _filled(joined, -len(joined.ids) % _grain(len(joined.ids)))
     cells = np.cumsum([0, *(batch.blocks[-1].end for batch in batches)]).tolist()
     moved = tuple(
         Block(block.first + part.texts.start, block.last + part.texts.start, block.begin + cell, block.end + cell, block.longest)
@@ -214,14 +223,15 @@ def merge(batches: Sequence[PackedBatch], block_ratio: float = BLOCK_RATIO) -> P
     """
     if len(batches) == 1:
         return batches[0]
-    joined = _filled(_laid_out([_without_fillers(batch) for batch in batches], np.zeros(len(batches) + 1, np.int64)))
+    joined = _laid_out([_without_fillers(batch) for batch in batches], np.zeros(len(batches) + 1, np.int64))
+    joined = _filled(joined, fillers(len(joined.ids)))
     order = np.argsort(-joined.lengths, kind="stable")
     return _placed(joined, tuple(_blocks(joined.lengths[order], block_ratio)), order)
 
 
-def _filled(stream: Stream) -> Stream:
-    """The stream with fillers at its end."""
-    empty = np.zeros(fillers(len(stream.ids)), np.int64)
+def _filled(stream: Stream, count: int) -> Stream:
+    """The stream with so many fillers at its end."""
+    empty = np.zeros(count, np.int64)
     return dataclasses.replace(
         stream,
         ids=np.concatenate([stream.ids, empty]),

@@ -103,6 +103,23 @@ def test_together_as_alone(base, tmp_path, concurrent, dropout):
     assert all(torch.equal(value, before[name]) for name, value in got[0].parameters.items() if not any(o in name for o in own))
 
 
+def test_fillers_of_no_run_change_nothing_and_draw_nothing(base, tmp_path, monkeypatch):
+    expected = alone(base, tmp_path / "alone", dropout=0.2)
+    got, sizes = team(base, tmp_path / "together", dropout=0.2), set()
+    monkeypatch.setattr(batching, "_grain", lambda tokens: 1024)
+    forward = PackedBase.__call__
+
+    def noted(self, batch, *others):
+        sizes.add((len(batch.ids), batch.parts[-1].tokens.stop))
+        return forward(self, batch, *others)
+
+    monkeypatch.setattr(PackedBase, "__call__", noted)
+    assert_all_done(fit_together(run.job() for run in got))
+    assert any(size == 1024 and end < 1000 for size, end in sizes)
+    for mine, theirs in zip(got, expected, strict=True):
+        assert furthest(mine.weights(), theirs.weights()) < tolerances.FP32_FINAL_WEIGHTS
+
+
 @pytest.mark.parametrize(
     ("room", "share", "expected"),
     [(0, 1.0, 1), (2.5, 1.0, 2), (5.5, 0.5, 2), (99, 1.0, 5)],

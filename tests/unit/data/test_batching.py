@@ -155,6 +155,16 @@ def test_a_packed_batch_ends_with_a_filler_at_a_multiple_of_the_grain(total):
     assert 1 <= len(batch.ids) - total <= GRAIN
 
 
+def test_long_joined_streams_have_few_sizes_and_little_filler():
+    random, sizes = np.random.default_rng(0), set()
+    for _ in range(40):
+        split = packed_split(random.integers(20, 128, 16 * 8).tolist())
+        batch = join([pack(split, rows) for rows in np.split(np.arange(len(split)), 8)])
+        sizes.add(len(batch.ids))
+        assert len(batch.ids) - batch.parts[-1].tokens.stop < len(batch.ids) / 16
+    assert len(sizes) < 6
+
+
 @pytest.mark.parametrize("together", [join, merge])
 def test_texts_of_several_parts_stand_where_the_batch_says(together):
     split = packed_split([2, 4, 1, 9, 33, 3])

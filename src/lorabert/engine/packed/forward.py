@@ -61,14 +61,14 @@ class PackedBase:
             adapters: of each part.
             streams: of each part, all its dropout follows its own; None for no dropout.
         """
-        tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype)
-        texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype)
+        tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype, len(batch.ids))
+        texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype, len(batch.rows))
         places = places_of(batch, self.heads, self.device, self.dtype)
         firsts = torch.from_numpy(batch.starts).to(self.device)
         x = self.embeddings(batch, tokens, self.device)
         for layer in self.layers:
             x = layer(x, places, firsts, tokens, texts)
-        exact = Rows(adapters, texts.stretches, streams, torch.float32)
+        exact = Rows(adapters, texts.stretches, streams, torch.float32, texts.count)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
 
     def ready(self, adapter: Adapter) -> Adapter:

@@ -80,7 +80,7 @@ class Mask:
     scale: float
 
 
-def draw(streams: Sequence[Bits], sizes: Sequence[int], p: float, dtype: torch.dtype) -> Mask | None:
+def draw(streams: Sequence[Bits], sizes: Sequence[int], p: float, dtype: torch.dtype, rest: int = 0) -> Mask | None:
     """A flat mask of zeros with probability p, each stream's elements after the other's; None when p is 0.
 
     A mask compares 16 random bits an element with a threshold: the rate is p to within 2^-17, and four elements share one
@@ -91,13 +91,15 @@ def draw(streams: Sequence[Bits], sizes: Sequence[int], p: float, dtype: torch.d
         sizes: elements that each draws.
         p: dropout rate.
         dtype: of the mask.
+        rest: elements that nobody draws, zeros after all others.
     """
     dropped = round(p * 2**_BITS)
     if not dropped:
         return None
-    keep = torch.empty(sum(sizes), dtype=dtype, device=streams[0].device)
+    keep = torch.empty(sum(sizes) + rest, dtype=dtype, device=streams[0].device)
     begin = 0
     for stream, size in zip(streams, sizes, strict=True):
         stream.fill(keep[begin : begin + size], dropped)
         begin += size
+    keep[begin:] = 0
     return Mask(keep, 2**_BITS / (2**_BITS - dropped))

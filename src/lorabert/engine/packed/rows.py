@@ -20,21 +20,24 @@ class Rows:
         stretches: the rows of each.
         streams: of each, for its dropout; None for no dropout.
         dtype: of the matrices.
+        count: of all rows; those past the last stretch are fillers.
     """
 
     adapters: Sequence[Adapter]
     stretches: Sequence[slice]
     streams: Sequence[Bits] | None
     dtype: torch.dtype
+    count: int
 
     def mask(self, width: int, p: float) -> Mask | None:
         """Dropout for a matrix of this width, (rows, width)."""
-        found = self.flat_mask([(rows.stop - rows.start) * width for rows in self.stretches], p, self.dtype)
+        sizes = [(rows.stop - rows.start) * width for rows in self.stretches]
+        found = self.flat_mask(sizes, p, self.dtype, self.count * width - sum(sizes))
         return None if found is None else Mask(found.keep.view(-1, width), found.scale)
 
-    def flat_mask(self, sizes: Sequence[int], p: float, dtype: torch.dtype) -> Mask | None:
-        """Dropout for elements laid in a row, so many of each adapter."""
-        return None if self.streams is None else draw(self.streams, sizes, p, dtype)
+    def flat_mask(self, sizes: Sequence[int], p: float, dtype: torch.dtype, rest: int = 0) -> Mask | None:
+        """Dropout for elements laid in a row, so many of each adapter, and for the rest that nothing reads."""
+        return None if self.streams is None else draw(self.streams, sizes, p, dtype, rest)
 
     def own_mask(self, number: int, width: int, p: float) -> Mask | None:
         """Dropout for the rows of one adapter, (its rows, width)."""
@@ -44,4 +47,4 @@ class Rows:
         """The rows of one adapter, counted from 0."""
         size = self.stretches[number].stop - self.stretches[number].start
         streams = None if self.streams is None else [self.streams[number]]
-        return Rows([self.adapters[number]], [slice(0, size)], streams, self.dtype)
+        return Rows([self.adapters[number]], [slice(0, size)], streams, self.dtype, size)
