@@ -128,7 +128,7 @@ def test_fillers_of_no_run_change_nothing_and_draw_nothing(base, tmp_path, monke
 def test_as_many_train_at_once_as_half_of_the_free_memory_holds(base, tmp_path, monkeypatch, room, share, expected):
     got = [Alone(base, 0, {}, {}, tmp_path / "0")]
     got += [Alone(base, 0, {}, {}, tmp_path / str(number), frozen=got[0].parameters) for number in range(1, 5)]
-    free = int(2 * room * fitting.needed(got[0].job()))
+    free = int(2 * room * got[0].job().needed)
     monkeypatch.setattr(fitting, "available_bytes", lambda device: free)
     costs = [cost.together for _, cost in fit_together((run.job() for run in got), share=share)]
     assert costs == [expected] * 5
@@ -137,7 +137,7 @@ def test_as_many_train_at_once_as_half_of_the_free_memory_holds(base, tmp_path, 
 def test_a_larger_run_needs_more_memory(base, tmp_path):
     run = Alone(base, 0, {}, {}, tmp_path)
     few = dataclasses.replace(run.job(), plan=batching.plan(run.train.lengths, batch_size=4, num_epochs=1, seed=0))
-    assert fitting.needed(few) < fitting.needed(run.job())
+    assert few.needed < run.job().needed
 
 
 def test_negative_control_another_seed_ends_elsewhere(base, tmp_path):

@@ -19,7 +19,7 @@ from lorabert.engine.packed import DTYPES, PackedBase, adapter_in, classifier_of
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.run import Job, Run
 from lorabert.errors import Unsupported
-from lorabert.hardware import Placement, available_bytes, peak_bytes
+from lorabert.hardware import Placement, available_bytes, give_back, peak_bytes
 from lorabert.runs import Fit, Log
 
 _DEVICES = ("cpu", "cuda")
@@ -98,7 +98,7 @@ def fit_together(
         following: Job | None = None
         while True:
             while len(team.streams) < most and (following := following or next(waiting, None)):
-                if team.streams and team.needed() + needed(following) > room:
+                if team.streams and team.needed + following.needed > room:
                     break
                 team.admit(following)
                 following = None
@@ -147,9 +147,10 @@ class _Team:
         self.streams[run] = run.batches()
         self.most = max(self.most, len(self.streams))
 
+    @property
     def needed(self) -> int:
         """Bytes that its runs' largest batches need."""
-        return sum(needed(run.job) for run in self.streams)
+        return sum(run.job.needed for run in self.streams)
 
     def step(self) -> Iterator[tuple[Job, Fit | Exception]]:
         """One forward and backward for every run's next batch; yields the runs that have none left, or failed."""
@@ -191,6 +192,7 @@ class _Team:
         del self.streams[run]
         run.vocabulary.put_back()
         run.job.model.cpu().eval()
+        give_back()
         return run.job
 
     def _cost(self, run: Run) -> Fit:
@@ -222,15 +224,3 @@ def _check_shared(model: Any, first: Any) -> None:
             raise Unsupported(f"{name} is trained, which is neither LoRA nor head: it cannot share the base")
         if not parameter.requires_grad and ".original_module." not in name and id(parameter) not in others:
             raise Unsupported(f"{name} is not shared with the other runs")
-
-
-def needed(job: Job) -> int:
-    """Bytes that a run's largest batch needs, about.
-
-    A step keeps, in each layer, about 24 numbers of the hidden width a token, and three of each head and pair of tokens:
-    what the backward reads again, and its own gradients.
-    """
-    config = job.model.config
-    tokens = max(int(job.train.lengths[rows].sum()) for rows in job.plan.epochs[0])
-    width = 24 * config.hidden_size + 3 * config.num_attention_heads * int(job.train.lengths.max())
-    return int(4 * tokens * width * config.num_hidden_layers)

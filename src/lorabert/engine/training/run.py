@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lorabert.engine.training.optimising import Optimising, steps_per_epoch
 from lorabert.engine.training.vocabulary import Vocabulary
 from lorabert.errors import InputError
 from lorabert.files import disk_errors
-from lorabert.hardware import Placement, give_back
+from lorabert.hardware import Placement
 from lorabert.runs import Log
 
 
@@ -56,6 +57,18 @@ class Job:
     resume: bool
     log: Log
     name: str = ""
+
+    @cached_property
+    def needed(self) -> int:
+        """Bytes that its largest batch needs, about.
+
+        A step keeps, in each layer, about 24 numbers of the hidden width a token, and three of each head and pair of tokens:
+        what the backward reads again, and its own gradients.
+        """
+        config = self.model.config
+        tokens = max(int(self.train.lengths[rows].sum()) for rows in self.plan.epochs[0])
+        width = 24 * config.hidden_size + 3 * config.num_attention_heads * int(self.train.lengths.max())
+        return int(4 * tokens * width * config.num_hidden_layers)
 
 
 class Run:
@@ -141,7 +154,6 @@ class Run:
         self.progress.epochs += 1
         started = time.perf_counter()
         self._validate()
-        give_back()
         self.progress.seconds = self.seconds + time.perf_counter() - started
         if self.job.settings.save_strategy == "epoch":
             states = processes.collect(self.bits.state())
