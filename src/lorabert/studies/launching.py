@@ -175,7 +175,9 @@ def note(log: Path, line: str) -> None:
 def _settle(workers: int) -> None:
     """Make a worker process at home: its share of the cores, stdout left to the parent, and no life after the parent's."""
     import torch
+    from tqdm import tqdm
 
+    tqdm.set_lock(threading.RLock())  # its own is shared between processes, and an interrupt would leave it behind
     os.dup2(sys.stderr.fileno(), 1)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -6,12 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from lorabert.errors import InputError
+from lorabert.runs import RunFolder
 from lorabert.studies.campaign import Job
 from lorabert.studies.launching import finished
 
 
 class Watch:
-    """Says on the way how many runs are done and how long the rest may take; reads the runs' records and nothing else.
+    """Says on the way how many runs are done, how much of the work that is, and how long the rest may take.
+
+    It reads the runs' folders and nothing else, so it does not matter who makes them. A run that is under way counts with its
+    epochs so far. A line comes whenever a run is done, and in a long silence when the work went on.
 
     Use as a context manager around `launch`.
 
@@ -20,19 +25,23 @@ class Watch:
         what: what they are, for people.
         tell: called with each line.
         every: seconds between two looks at the records.
+        silence: seconds after which a line comes though no run was done.
     """
 
-    def __init__(self, jobs: Sequence[Job], what: str, tell: Callable[[str], None], every: float = 2.0) -> None:
-        self.jobs, self.what, self.tell, self.every = jobs, what, tell, every
+    def __init__(
+        self, jobs: Sequence[Job], what: str, tell: Callable[[str], None], every: float = 2.0, silence: float = 60.0
+    ) -> None:
+        self.jobs, self.what, self.tell, self.every, self.silence = jobs, what, tell, every, silence
         self.left = [job for job in jobs if finished(job) is None]
-        self.before = len(jobs) - len(self.left)
+        self.before = self.told = self._work(self.left)
+        self.runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''}"
         self.over = threading.Event()
 
     def __enter__(self) -> Watch:
         """Say what lies ahead and begin to watch."""
-        self.started = time.monotonic()
-        already = f", {self.before} of them already done" if self.before else ""
-        self.tell(f"{self.what}: {len(self.jobs)} run{'s' if len(self.jobs) > 1 else ''}{already}")
+        self.started = self.spoke = time.monotonic()
+        done = len(self.jobs) - len(self.left)
+        self.tell(f"{self.what}: {self.runs}" + (f", {done} of them already done" if done else ""))
         self.watcher = threading.Thread(target=self._watch, daemon=True)
         self.watcher.start()
         return self
@@ -48,11 +57,33 @@ class Watch:
         self._look()
 
     def _look(self) -> None:
-        left = [job for job in self.left if finished(job) is None]
-        if len(left) == len(self.left):
+        left, now = [job for job in self.left if finished(job) is None], time.monotonic()
+        fewer = len(left) < len(self.left)
+        if not fewer and now - self.spoke < self.silence:
             return
-        self.left = left
-        done, here = len(self.jobs) - len(left), len(self.jobs) - len(left) - self.before
-        minutes = (time.monotonic() - self.started) / here * len(left) / 60
-        rest = f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left" if left else ""
-        self.tell(f"{self.what}: {done} of {len(self.jobs)} runs done{rest}")
+        self.left, work = left, self._work(left)
+        if fewer or work > self.told:
+            self.spoke, self.told = now, work
+            share = f" ({work / len(self.jobs):.0%} of the work{self._rest(work, now - self.started)})" if left else ""
+            self.tell(f"{self.what}: {len(self.jobs) - len(left)} of {self.runs} done{share}")
+
+    def _rest(self, work: float, seconds: float) -> str:
+        """How long the rest may take, if all of it goes as fast as what was done here."""
+        if work <= self.before:
+            return ""
+        minutes = seconds * (len(self.jobs) - work) / (work - self.before) / 60
+        return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+
+    def _work(self, left: Sequence[Job]) -> float:
+        """How many runs' worth of work is done."""
+        return len(self.jobs) - len(left) + sum(map(_part, left))
+
+
+def _part(job: Job) -> float:
+    """How much of a run that is not done yet is done: its epochs so far of all of them."""
+    try:
+        events = RunFolder.open(job.out).events()
+    except (InputError, ValueError):  # not begun, or damaged: whoever makes it will say so
+        return 0.0
+    epochs = events[-1]["epoch"] if events else 0.0
+    return min(float(epochs) / job.settings.train.num_train_epochs, 1.0)
