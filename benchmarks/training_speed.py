@@ -74,7 +74,9 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="steps of each contestant in a round")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/records/training_speed_WORK.json")
+    parser.add_argument(
+        "--record", action="store_true", help="write benchmarks/records/training_speed_WORK.json, _fp32 where there is no bf16"
+    )
     parser.add_argument("--child", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -83,7 +85,8 @@ def main() -> None:
     for name in options.work:
         result = _measure(name, WORKS[name], options.rounds, options.steps)
         if options.record:
-            record(f"training_speed_{name}", {"steps_per_round": options.steps, **result})
+            without = "" if PRECISION == "bf16" else f"_{PRECISION}"
+            record(f"training_speed_{name}{without}", {"steps_per_round": options.steps, **result})
 
 
 def _measure(name: str, work: Work, rounds: int, steps: int) -> dict[str, Any]:

@@ -64,16 +64,35 @@ def _speed() -> str:
     rows = []
     for name, work in WORKS.items():
         found = _record(f"training_speed_{name}")
-        speeds = {who: statistics.median(values) for who, values in found["examples_per_second"].items()}
-        theirs = max((who for who in speeds if who != found["ours"]), key=lambda who: speeds[who])
-        ratio = "{median:.1f} ({least:.1f} to {greatest:.1f})".format(**found["ratios"][theirs])
-        memory = found["peak_bytes"]["ours"] / found["peak_bytes"]["theirs"]
-        rows.append(f"| {work} | {speeds[theirs]:.0f} | {speeds[found['ours']]:.0f} | {ratio} | {memory:.2f} |")
+        theirs, ratio = _best_rival(found)
+        ours, memory = _median(found, found["ours"]), found["peak_bytes"]["ours"] / found["peak_bytes"]["theirs"]
+        rows.append(f"| {work} | {_median(found, theirs):.0f} | {ours:.0f} | {ratio} | {memory:.2f} |")
     return (
-        f"Examples a second in training, batches of 16 quickstart texts, {found['hardware']['cores']} cores of "
-        f"{found['hardware']['processor']} ({found['precision']}), medians:\n\n"
+        f"Examples a second in training, batches of 16 quickstart texts, {_machine(found)}, medians:\n\n"
         "| | Transformers + PEFT | lorabert | times as fast | of its memory |\n|---|---|---|---|---|\n" + "\n".join(rows)
-    )
+        + f"\n\n{_speed_without_bf16()}"
+    )  # fmt: skip
+
+
+def _speed_without_bf16() -> str:
+    found = {name: _record(f"training_speed_{name}_fp32") for name in WORKS}
+    machine = _machine(next(iter(found.values())))
+    ratios = "; ".join(f"{WORKS[name]} {_best_rival(one)[1]}" for name, one in found.items())
+    return f"Times as fast where the processor has no bf16, {machine}, both in fp32: {ratios}."
+
+
+def _best_rival(found: Any) -> tuple[str, str]:
+    """The faster of the rivals, and how many times as fast ours is."""
+    theirs = max((who for who in found["examples_per_second"] if who != found["ours"]), key=lambda who: _median(found, who))
+    return theirs, "{median:.1f} ({least:.1f} to {greatest:.1f})".format(**found["ratios"][theirs])
+
+
+def _median(found: Any, who: str) -> float:
+    return statistics.median(found["examples_per_second"][who])
+
+
+def _machine(found: Any) -> str:
+    return f"{found['hardware']['cores']} cores of {found['hardware']['processor']} ({found['precision']})"
 
 
 if __name__ == "__main__":
