@@ -19,17 +19,18 @@ def jobs(tmp_path):
 
 
 class Lines:
-    """Keeps what was told, and waits for the next line."""
+    """Keeps what was told, and gives the lines after the first one by one, waiting for them."""
 
     def __init__(self):
-        self.told = []
+        self.told, self.given = [], 1
 
     def next(self):
-        deadline, before = time.monotonic() + 20, len(self.told)
-        while len(self.told) == before:
+        deadline = time.monotonic() + 20
+        while len(self.told) == self.given:
             assert time.monotonic() < deadline, self.told
             time.sleep(0.005)
-        return self.told[before]
+        self.given += 1
+        return self.told[self.given - 1]
 
 
 def watch(jobs, lines, silence=0.0):
