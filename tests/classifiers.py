@@ -17,6 +17,14 @@ from lorabert.models.bases import LoadedBase
 
 VOCAB = 150
 PACKED_FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert")
+METHODS: dict[str, tuple[Method, dict[str, Any]]] = {
+    "lora": ("lora", {}),
+    "all-linear": ("lora", {"target_modules": "all-linear"}),
+    "dora": ("lora", {"target_modules": "all-linear", "use_dora": True}),
+    "full": ("full", {}),
+    "bitfit": ("bitfit", {}),
+    "head": ("head", {}),
+}
 WITH_SEGMENTS = ("bert", "electra", "albert")
 PAD_ID = 1
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import tolerances
-from classifiers import classifier, padded, stream
+from classifiers import METHODS, classifier, padded, stream
 from lorabert.data.batching import pack
 from lorabert.engine import reference
 from lorabert.engine.packed import Bits, PackedClassifier, logits
@@ -20,14 +20,6 @@ from trainings import BASE, Killed, furthest, kill_at, same_events, train
 
 GPU = "cuda"
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
-METHODS = {
-    "lora": ("lora", {}),
-    "all-linear": ("lora", {"target_modules": "all-linear"}),
-    "dora": ("lora", {"target_modules": "all-linear", "use_dora": True}),
-    "full": ("full", {}),
-    "bitfit": ("bitfit", {}),
-    "head": ("head", {}),
-}
 EXACT = Placement(GPU, "fp32", "a test")
 
 

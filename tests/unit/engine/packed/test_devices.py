@@ -9,19 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers import PACKED_FAMILIES, classifier, stream
+from classifiers import METHODS, PACKED_FAMILIES, classifier, stream
 from lorabert.data.batching import pack
 from lorabert.engine.packed import Bits, PackedClassifier
 
 META = "meta"
-METHODS = {
-    "lora": ("lora", {}),
-    "all-linear": ("lora", {"target_modules": "all-linear"}),
-    "dora": ("lora", {"target_modules": "all-linear", "use_dora": True}),
-    "full": ("full", {}),
-    "bitfit": ("bitfit", {}),
-    "head": ("head", {}),
-}
 
 
 @pytest.fixture(autouse=True)
