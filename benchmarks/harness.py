@@ -45,13 +45,16 @@ def ratio(speeds: Mapping[str, list[float]], ours: str, theirs: str) -> dict[str
     return {"median": statistics.median(found), "least": min(found), "greatest": max(found)}
 
 
-def matrix_flops(tokens: int, width: int, dtype: torch.dtype = torch.float32) -> float:
+def matrix_flops(tokens: int, width: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
     """Operations a second that F.linear reaches on the feed-forward's shape."""
-    x, weight = torch.randn(tokens, width, dtype=dtype), torch.randn(4 * width, width, dtype=dtype)
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    x, weight = (torch.randn(rows, width, dtype=dtype, device=device) for rows in (tokens, 4 * width))
     F.linear(x, weight)
+    wait()
     started = time.perf_counter()
     for _ in range(20):
         F.linear(x, weight)
+    wait()
     return 20 * 2 * tokens * 4 * width * width / (time.perf_counter() - started)
 
 

@@ -36,7 +36,7 @@ from harness import Turn, matrix_flops, race, ratio, record, show
 
 from lorabert import config, hardware
 from lorabert.config import LoraConfig, Method, TrainConfig
-from lorabert.data import batching, encoding, sources
+from lorabert.data import batching, encoding, packing, sources
 from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed import Bits, PackedClassifier
 from lorabert.engine.packed.reading import part
@@ -173,7 +173,7 @@ def _packed(model: Any, dtype: torch.dtype) -> Compute:
     classifier, bits = PackedClassifier(model, dtype), Bits(0)
 
     def loss(split: EncodedSplit, rows: np.ndarray) -> torch.Tensor:
-        batch = batching.pack(split, rows)
+        batch = packing.pack(split, rows)
         return F.cross_entropy(classifier(batch, bits if model.training else None), torch.from_numpy(batch.labels))
 
     return loss

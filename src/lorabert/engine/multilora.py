@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lorabert.data.batching import merge, pack
 from lorabert.data.encoding import EncodedSplit
+from lorabert.data.packing import merge, pack
 from lorabert.engine.packed import Adapter, LowRank, PackedBase
 from lorabert.errors import Unsupported
 
@@ -48,7 +48,7 @@ class Shared:
     def logits(self, requests: Sequence[tuple[Adapter, EncodedSplit]]) -> list[np.ndarray]:
         """Logits of each request's texts in their order, (n, C) float32, from one forward over all of them."""
         batches = [pack(split, np.arange(len(split))) for _, split in requests]
-        answers = self.base(merge(batches), [adapter for adapter, _ in requests])
+        answers = self.base(self.base.inputs(merge(batches)), [adapter for adapter, _ in requests])
         return [
             found.cpu().numpy()[np.argsort(batch.rows)] for found, batch in zip(answers, batches, strict=True)
         ]  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tolerances
 from classifiers import PACKED_FAMILIES, classifier, stream
-from lorabert.data.batching import join, pack
+from lorabert.data.packing import join, pack
 from lorabert.engine import kernels
 from lorabert.engine.packed import Adapter, Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
 
@@ -135,7 +135,7 @@ def test_several_adapters_each_on_its_own_rows(both):
     def compute():
         for model in models:
             model.zero_grad()
-        answers = base(batch, adapters, [Bits(1), Bits(2)])
+        answers = base(base.inputs(batch), adapters, [Bits(1), Bits(2)])
         (answers[0] ** 2).sum().backward()
         return answers, [p.grad for model in models for p in model.parameters() if p.requires_grad and p.grad is not None]
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 
 import tolerances
 from classifiers import METHODS, classifier, padded, stream
-from lorabert.data.batching import pack
+from lorabert.data.packing import pack
 from lorabert.engine import reference
 from lorabert.engine.packed import Bits, PackedClassifier, logits
-from lorabert.engine.training import fit
+from lorabert.engine.training import fit, fitting
 from lorabert.hardware import Placement
 from trainings import BASE, Killed, furthest, kill_at, same_events, train
 
@@ -49,6 +49,13 @@ def test_killed_and_resumed_ends_where_it_would_have(precision, tmp_path):
         train(fit, tmp_path / "killed", settings, model=classifier(dropout=0.1), placement=placement, log=kill_at(30))
     _, resumed, _ = train(fit, tmp_path / "killed", settings, model=classifier(dropout=0.1), placement=placement, resume=True)
     assert furthest(resumed, weights) < tolerances.FP32_FINAL_WEIGHTS
+
+
+def test_replayed_steps_draw_the_dropout_that_others_draw(tmp_path, monkeypatch):
+    _, weights, _ = train(fit, tmp_path / "recorded", model=classifier(dropout=0.1), placement=EXACT)
+    monkeypatch.delitem(fitting._GRAPHS, GPU)
+    _, expected, _ = train(fit, tmp_path / "as they come", model=classifier(dropout=0.1), placement=EXACT)
+    assert furthest(weights, expected) < tolerances.FP32_FINAL_WEIGHTS
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])

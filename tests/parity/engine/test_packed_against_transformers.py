@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import peft
 import pytest
@@ -14,7 +16,8 @@ from packaging.version import Version
 import tiny
 import tolerances
 from classifiers import PACKED_FAMILIES, WITH_SEGMENTS, classifier, padded, stream
-from lorabert.data.batching import pack, padding_share
+from lorabert.data.batching import padding_share
+from lorabert.data.packing import ALIKE, CLOSE, pack
 from lorabert.engine.packed import Bits, PackedClassifier, logits
 from lorabert.errors import Unsupported
 
@@ -139,11 +142,12 @@ def test_negative_control_token_types_are_read(family):
 
 
 @settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12), ratio=st.sampled_from([0.0, 0.5, 0.75, 1.0]))
-def test_packed_equals_one_by_one(lengths, ratio):
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12), ratio=st.sampled_from([0.0, 0.5, 0.75, 1.0]),
+       layout=st.sampled_from([CLOSE, ALIKE]))  # fmt: skip
+def test_packed_equals_one_by_one(lengths, ratio, layout):
     split, packed = stream(lengths), PackedClassifier(classifier())
     with torch.inference_mode():
-        batch = pack(split, np.arange(len(lengths)), ratio)
+        batch = pack(split, np.arange(len(lengths)), dataclasses.replace(layout, block_ratio=ratio))
         together = packed(batch)
         alone = torch.cat([packed(pack(split, np.array([row]))) for row in batch.rows])
     assert (together - alone).abs().max() < tolerances.FP32_LOGITS

@@ -12,8 +12,8 @@ import tiny
 import tolerances
 from classifiers import stream
 from lorabert.config import LoraConfig, ModelConfig, TrainConfig
-from lorabert.data import batching
-from lorabert.data.batching import join, merge, pack
+from lorabert.data import batching, packing
+from lorabert.data.packing import join, merge, pack
 from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
 from lorabert.engine.training import Job, fit_together, fitting
 from lorabert.errors import InputError, Unsupported
@@ -103,15 +103,27 @@ def test_together_as_alone(base, tmp_path, concurrent, dropout):
     assert all(torch.equal(value, before[name]) for name, value in got[0].parameters.items() if not any(o in name for o in own))
 
 
+@pytest.mark.parametrize("concurrent", [1, 5])
+def test_as_on_a_gpu_those_that_train_alone_are_recorded(base, tmp_path, graphs, concurrent):
+    expected = alone(base, tmp_path / "alone")
+    got = team(base, tmp_path / "together")
+    assert_all_done(fit_together((run.job() for run in got), concurrent=concurrent))
+    for mine, theirs in zip(got, expected, strict=True):
+        assert furthest(mine.weights(), theirs.weights()) < tolerances.FP32_FINAL_WEIGHTS
+    *each, together = graphs
+    assert all(recorder.replayed for recorder in each)
+    assert together.replayed == (sum(recorder.replayed for recorder in each) if concurrent == 1 else 0)
+
+
 def test_fillers_of_no_run_change_nothing_and_draw_nothing(base, tmp_path, monkeypatch):
     expected = alone(base, tmp_path / "alone", dropout=0.2)
     got, sizes = team(base, tmp_path / "together", dropout=0.2), set()
-    monkeypatch.setattr(batching, "_grain", lambda tokens: 1024)
+    monkeypatch.setattr(packing, "_grain", lambda tokens: 1024)
     forward = PackedBase.__call__
 
-    def noted(self, batch, *others):
-        sizes.add((len(batch.ids), batch.parts[-1].tokens.stop))
-        return forward(self, batch, *others)
+    def noted(self, inputs, *others):
+        sizes.add((len(inputs.batch.ids), inputs.batch.parts[-1].tokens.stop))
+        return forward(self, inputs, *others)
 
     monkeypatch.setattr(PackedBase, "__call__", noted)
     assert_all_done(fit_together(run.job() for run in got))
@@ -153,7 +165,7 @@ def test_the_gradient_of_one_with_respect_to_anothers_examples_is_exactly_zero(b
     adapters = [adapter_in(run.model) for run in runs]
     joined = join([pack(run.train, np.arange(8)) for run in runs])
     streams = [Bits(number) for number in range(len(runs))]
-    answers = shared(joined, adapters, streams)
+    answers = shared(shared.inputs(joined), adapters, streams)
     answers[1].sum().backward()
     for number, run in enumerate(runs):
         gradients = [p.grad for p in run.model.parameters() if p.requires_grad and p.grad is not None]
@@ -255,9 +267,9 @@ def test_merged_blocks_give_each_row_what_its_adapter_alone_gives(base, tmp_path
     batches = [pack(run.train, some) for run, some in zip(runs, rows, strict=True)]
     shared, adapters = PackedBase(classifier_of(runs[0].model)), [adapter_in(run.model) for run in runs]
     with torch.inference_mode():
-        got = shared(merge(batches), adapters)
+        got = shared(shared.inputs(merge(batches)), adapters)
         expected = [PackedClassifier(run.model, merged=True)(batch) for run, batch in zip(runs, batches, strict=True)]
-        swapped = shared(merge(batches), [adapters[2], *adapters[1:2], adapters[0], *adapters[3:]])
+        swapped = shared(shared.inputs(merge(batches)), [adapters[2], *adapters[1:2], adapters[0], *adapters[3:]])
     assert len(merge(batches).blocks) < len(join(batches).blocks)
     for mine, theirs in zip(got, expected, strict=True):
         assert (mine - theirs).abs().max() < tolerances.FP32_LOGITS * max(1.0, float(theirs.abs().max()))

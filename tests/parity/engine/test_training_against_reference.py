@@ -159,7 +159,7 @@ def test_dropout_follows_the_seed_and_no_global_state(tmp_path):
 def test_dropout_agrees_with_transformers_in_the_mean(use_dora):
     """The mean loss over many draws, ours and theirs, within four standard errors."""
     from classifiers import padded
-    from lorabert.data.batching import pack
+    from lorabert.data.packing import pack
     from lorabert.engine.packed import PackedClassifier
 
     model, rows = classifier(dropout=0.2, target_modules="all-linear", use_dora=use_dora), np.arange(16)

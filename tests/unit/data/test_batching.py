@@ -1,13 +1,12 @@
 """The batch plan: every row once an epoch, decided by the seed and the epoch alone."""
 
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import tiny
-from lorabert.data.batching import GRAIN, by_length, join, merge, pack, padded_batch, padding_share, plan
+from lorabert.data.batching import by_length, padded_batch, padding_share, plan
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
 
@@ -128,53 +127,3 @@ def test_a_batch_by_hand():
     assert batch["input_ids"].tolist() == [[4, 9, 9], [1, 2, 3]]
     assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
     assert batch["labels"].tolist() == [6, 5]
-
-
-def packed_split(lengths: list[int]) -> EncodedSplit:
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return EncodedSplit(np.arange(1, offsets[-1] + 1, dtype=np.int32), offsets, None, np.arange(len(lengths)), 0)
-
-
-def test_a_packed_batch_by_hand():
-    batch = pack(packed_split([2, 4, 1]), np.array([0, 1, 2]), block_ratio=0.5)
-    assert batch.ids[:7].tolist() == [3, 4, 5, 6, 1, 2, 7]  # the longest text first
-    assert batch.positions[:7].tolist() == [0, 1, 2, 3, 0, 1, 0]
-    assert batch.rows.tolist() == batch.labels.tolist() == [1, 0, 2]
-    assert (batch.starts.tolist(), batch.lengths.tolist()) == ([0, 4, 6], [4, 2, 1])
-    assert batch.cells[:7].tolist() == [0, 1, 2, 3, 4, 5, 8]
-    assert batch.tokens.tolist() == [0, 1, 2, 3, 4, 5, GRAIN - 1, GRAIN - 1, 6, GRAIN - 1]
-    assert len(batch.ids) == GRAIN
-    assert set(batch.ids[7:]) == {0}
-    assert set(batch.cells[7:]) == {9}
-
-
-@pytest.mark.parametrize("total", [1, GRAIN - 1, GRAIN, GRAIN + 1, 3 * GRAIN])
-def test_a_packed_batch_ends_with_a_filler_at_a_multiple_of_the_grain(total):
-    batch = pack(packed_split([total]), np.array([0]))
-    assert len(batch.ids) % GRAIN == 0
-    assert 1 <= len(batch.ids) - total <= GRAIN
-
-
-def test_long_joined_streams_have_few_sizes_and_little_filler():
-    random, sizes = np.random.default_rng(0), set()
-    for _ in range(40):
-        split = packed_split(random.integers(20, 128, 16 * 8).tolist())
-        batch = join([pack(split, rows) for rows in np.split(np.arange(len(split)), 8)])
-        sizes.add(len(batch.ids))
-        assert len(batch.ids) - batch.parts[-1].tokens.stop < len(batch.ids) / 16
-    assert len(sizes) < 6
-
-
-@pytest.mark.parametrize("together", [join, merge])
-def test_texts_of_several_parts_stand_where_the_batch_says(together):
-    split = packed_split([2, 4, 1, 9, 33, 3])
-    batch = together([pack(split, np.array([0, 1])), pack(split, np.array([4, 2])), pack(split, np.array([5, 3]))])
-    for row, start, length in zip(batch.rows, batch.starts, batch.lengths, strict=True):
-        own = slice(start, start + length)
-        assert batch.ids[own].tolist() == split.ids[split.offsets[row] : split.offsets[row + 1]].tolist()
-        assert batch.tokens[batch.cells[own]].tolist() == list(range(start, start + length))
-        assert np.ptp(batch.cells[own]) == length - 1
-    ends = [0, 32, 96, 128] if together is join else [0, 6, 40, 52]  # where they only answer, fillers stand at the end alone
-    assert [part.tokens for part in batch.parts] == [slice(*pair) for pair in pairwise(ends)]
-    assert len(batch.ids) == (128 if together is join else 64)
-    assert [part.texts for part in batch.parts] == [slice(0, 2), slice(2, 4), slice(4, 6)]

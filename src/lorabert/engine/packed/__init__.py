@@ -1,7 +1,10 @@
 """The padding-free forward: one stream of tokens in, logits out, through the live model's own parameters."""
 
 from lorabert.engine.packed.forward import DTYPES, PackedBase, PackedClassifier, logits
+from lorabert.engine.packed.inputs import Inputs
 from lorabert.engine.packed.masks import Bits
 from lorabert.engine.packed.reading import Adapter, LowRank, adapter_in, classifier_of
 
-__all__ = ["DTYPES", "Adapter", "Bits", "LowRank", "PackedBase", "PackedClassifier", "adapter_in", "classifier_of", "logits"]
+__all__ = [
+    "DTYPES", "Adapter", "Bits", "Inputs", "LowRank", "PackedBase", "PackedClassifier", "adapter_in", "classifier_of", "logits",
+]  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lorabert.data.batching import Block, PackedBatch
+from lorabert.data.packing import Block, PackedBatch
 from lorabert.engine import kernels
 from lorabert.engine.packed.masks import Mask
 from lorabert.engine.packed.rows import Rows
@@ -46,15 +46,23 @@ class Rectangles:
         self.dtype = torch.float32 if device.type == "cpu" else dtype
         self.cells, self.tokens = (torch.from_numpy(numbers).to(device) for numbers in (batch.cells, batch.tokens))
         self.order = None if batch.order is None else torch.from_numpy(batch.order).to(device)
-        lengths = batch.lengths if batch.order is None else batch.lengths[batch.order]
-        self.biases = [self._bias(lengths[block.first : block.last], block.longest, device) for block in batch.blocks]
+        self.biases = [None if block.full else self._bias(batch, block).to(device) for block in batch.blocks]
 
-    def _bias(self, lengths: np.ndarray, longest: int, device: torch.device) -> Tensor | None:
-        if lengths[-1] == longest:
-            return None
-        past = torch.from_numpy(np.arange(longest) >= lengths[:, None])
+    def take(self, batch: PackedBatch) -> None:
+        """Put the numbers of another batch of the same form in the place of these."""
+        self.cells.copy_(torch.from_numpy(batch.cells))
+        self.tokens.copy_(torch.from_numpy(batch.tokens))
+        if batch.order is not None and self.order is not None:
+            self.order.copy_(torch.from_numpy(batch.order))
+        for block, bias in zip(batch.blocks, self.biases, strict=True):
+            if bias is not None:
+                bias.copy_(self._bias(batch, block))
+
+    def _bias(self, batch: PackedBatch, block: Block) -> Tensor:
+        lengths = batch.lengths if batch.order is None else batch.lengths[batch.order]
+        past = torch.from_numpy(np.arange(block.longest) >= lengths[block.first : block.last, None])
         bias = torch.zeros(past.shape, dtype=self.dtype).masked_fill_(past, -math.inf)
-        return bias.repeat_interleave(self.heads, 0).unsqueeze(1).to(device)
+        return bias.repeat_interleave(self.heads, 0).unsqueeze(1)
 
     def spread(self, rows: Tensor) -> Tensor:
         """Rows of the tokens, (T, width), to rows of the cells."""

@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lorabert.data.batching import PackedBatch, by_length, pack
+from lorabert.data.batching import by_length
 from lorabert.data.encoding import EncodedSplit
-from lorabert.engine.packed.attention import Places, attend, places_of
+from lorabert.data.packing import ALIKE, CLOSE, PackedBatch, pack
+from lorabert.engine.packed.attention import attend
+from lorabert.engine.packed.inputs import Inputs
 from lorabert.engine.packed.masks import Bits
 from lorabert.engine.packed.pointwise import add_norm, dropout
 from lorabert.engine.packed.projection import Projection
@@ -51,23 +53,27 @@ class PackedBase:
         made = {name: _Layer(classifier, name, parts, dtype, merged, last=False) for name in dict.fromkeys(names)}
         self.layers = [*(made[name] for name in names), _Layer(classifier, last, parts, dtype, merged, last=True)]
         self.heads = int(base.config.num_attention_heads)
+        self.layout = CLOSE if self.device.type == "cpu" else ALIKE
         self.head = [_HeadLayer(classifier, step, merged) for step in parts.head]
 
-    def __call__(self, batch: PackedBatch, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None) -> list[Tensor]:
+    def inputs(self, batch: PackedBatch) -> Inputs:
+        """A batch from `data.packing.pack` for one adapter, `join` or `merge` for several, on the base's device."""
+        return Inputs.of(batch, self.heads, self.device, self.dtype)
+
+    def __call__(self, inputs: Inputs, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None) -> list[Tensor]:
         """Logits of each adapter's texts in the batch's order, (n, C) float32.
 
         Args:
-            batch: from `data.batching.pack` for one adapter, `join` or `merge` for several.
+            inputs: of a batch.
             adapters: of each part.
             streams: of each part, all its dropout follows its own; None for no dropout.
         """
+        batch = inputs.batch
         tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype, len(batch.ids))
         texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype, len(batch.rows))
-        places = places_of(batch, self.heads, self.device, self.dtype)
-        firsts = torch.from_numpy(batch.starts).to(self.device)
-        x = self.embeddings(batch, tokens, self.device)
+        x = self.embeddings(inputs, tokens)
         for layer in self.layers:
-            x = layer(x, places, firsts, tokens, texts)
+            x = layer(x, inputs, tokens, texts)
         exact = Rows(adapters, texts.stretches, streams, torch.float32, texts.count)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
 
@@ -106,7 +112,7 @@ class PackedClassifier:
 
     def __call__(self, batch: PackedBatch, stream: Bits | None = None) -> Tensor:
         """Logits of the batch's texts in the batch's order, (n, C) float32; all dropout follows the stream."""
-        return self.base(batch, [self.adapter], [stream] if stream else None)[0]
+        return self.base(self.base.inputs(batch), [self.adapter], [stream] if stream else None)[0]
 
 
 class _Embeddings:
@@ -123,16 +129,14 @@ class _Embeddings:
         if parts.projected and has(base, parts.projected):
             self.projected = Projection(classifier, [f"{parts.base}.{parts.projected}"], dtype, merged)
 
-    def __call__(self, batch: PackedBatch, rows: Rows, device: torch.device) -> Tensor:
+    def __call__(self, inputs: Inputs, rows: Rows) -> Tensor:
         """(T, hidden)."""
-        ids = torch.from_numpy(batch.ids).to(device)
-        positions = torch.from_numpy(batch.positions).to(device)
+        ids, positions = inputs.ids, inputs.positions
         if self.padding is not None:
             positions = _positions_past_padding(ids, positions, self.padding)
         total = self.words(ids) + self.positions(positions)
         if self.types is not None:
-            none = torch.zeros_like(ids)
-            total = total + self.types(none if batch.segments is None else torch.from_numpy(batch.segments).to(device))
+            total = total + self.types(torch.zeros_like(ids) if inputs.segments is None else inputs.segments)
         x = add_norm(total, None, None, self.norm).to(self.dtype)
         x = dropout(x, rows.mask(x.shape[1], self.p))
         return x if self.projected is None else self.projected(x, rows)
@@ -165,11 +169,11 @@ class _Layer:
         self.attention_p = rate(layer, parts.attention_dropout)
         self.mixed_p, self.narrowed_p = rate(layer, parts.mixed_dropout), rate(layer, parts.narrowed_dropout)
 
-    def __call__(self, x: Tensor, places: Places, firsts: Tensor, tokens: Rows, texts: Rows) -> Tensor:
-        """(T, hidden) to (T, hidden); the last layer to (n, hidden) of the texts' first tokens, which `firsts` counts."""
-        asking, rows = (x, tokens) if self.first is None else (x.index_select(0, firsts), texts)
+    def __call__(self, x: Tensor, inputs: Inputs, tokens: Rows, texts: Rows) -> Tensor:
+        """(T, hidden) to (T, hidden); the last layer to (n, hidden) of the texts' first tokens."""
+        asking, rows = (x, tokens) if self.first is None else (x.index_select(0, inputs.firsts), texts)
         first = None if self.first is None else self.first(asking, rows)
-        attended = attend(first, self.states(x, tokens), places, self.attention_p, rows)
+        attended = attend(first, self.states(x, tokens), inputs.places, self.attention_p, rows)
         y = self._add_norm(self.mixed(attended, rows), asking, self.mixed_p, self.mixed_norm, rows)
         wide = self.activation(self.widened(y, rows))
         return self._add_norm(self.narrowed(wide, rows), y, self.narrowed_p, self.narrowed_norm, rows)

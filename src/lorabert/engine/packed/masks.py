@@ -23,13 +23,16 @@ class Bits:
     Args:
         seed: of the stream.
         device: where its masks are needed.
+
+    Attributes:
+        generator: what draws on a GPU; None on a CPU.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.device, self._seed = torch.device(device), seed
         self._position = self._drawn = 0  # words of the stream that are used up, and those that numpy itself has drawn
         self._on_cpu = np.random.PCG64DXSM(seed)
-        self._on_gpu = None if self.device.type == "cpu" else torch.Generator(self.device).manual_seed(seed)
+        self.generator = None if self.device.type == "cpu" else torch.Generator(self.device).manual_seed(seed)
         numbers: Any = self._on_cpu.state["state"]
         halves = [half for number in (numbers["state"], numbers["inc"]) for half in divmod(number, 2**64)]
         self._seeded = np.array(halves, dtype=np.uint64)
@@ -37,7 +40,7 @@ class Bits:
     def fill(self, keep: torch.Tensor, dropped: int) -> None:
         """Draw a flat mask: zeros with probability dropped / 2^16, ones elsewhere; four elements share a word."""
         least, words = dropped - 2 ** (_BITS - 1), -(-keep.numel() // 4)
-        if self._on_gpu is None and kernels.usable(keep):
+        if self.generator is None and kernels.usable(keep):
             kernels.dropout(keep, least, self._seeded, self._position)
             self._position += words
         else:
@@ -45,26 +48,26 @@ class Bits:
 
     def words(self, count: int) -> torch.Tensor:
         """The next 64-bit words, (count,) int64; every bit is random."""
-        if self._on_gpu is None:
+        if self.generator is None:
             if self._drawn != self._position:
                 self._on_cpu = np.random.PCG64DXSM(self._seed).advance(self._position)
             self._position += count
             self._drawn = self._position
             return torch.from_numpy(self._on_cpu.random_raw(count).view(np.int64))
         # Without bounds random_ fills 63 bits; whoever reads a word in pieces needs the last one too.
-        return torch.empty(count, dtype=torch.int64, device=self.device).random_(-(2**63), None, generator=self._on_gpu)
+        return torch.empty(count, dtype=torch.int64, device=self.device).random_(-(2**63), None, generator=self.generator)
 
     def state(self) -> torch.Tensor:
         """What `restore` needs to go on from here, on the same kind of device."""
-        return torch.tensor([self._position]) if self._on_gpu is None else self._on_gpu.get_state()
+        return torch.tensor([self._position]) if self.generator is None else self.generator.get_state()
 
     def restore(self, state: torch.Tensor) -> None:
         """Go on from where `state` was taken, in a stream of the same seed."""
-        if self._on_gpu is None:
+        if self.generator is None:
             self._position = int(state[0])
         else:
             # A row of a matrix as it lies there crashes torch 2.13.
-            self._on_gpu.set_state(state.clone())
+            self.generator.set_state(state.clone())
 
 
 @dataclass(frozen=True)

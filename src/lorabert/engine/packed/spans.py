@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lorabert.data.batching import PackedBatch
+from lorabert.data.packing import PackedBatch
 from lorabert.engine import kernels
 from lorabert.engine.packed.masks import Mask
 

@@ -8,21 +8,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lorabert import processes
 from lorabert.config import TrainConfig
-from lorabert.data.batching import BatchPlan, PackedBatch, fillers, join
+from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import EncodedSplit
+from lorabert.data.packing import PackedBatch, join
 from lorabert.engine import kernels
 from lorabert.engine.packed import DTYPES, PackedBase, adapter_in, classifier_of
 from lorabert.engine.training.display import Display
+from lorabert.engine.training.graphs import CudaGraphs
 from lorabert.engine.training.run import Job, Run
+from lorabert.engine.training.stepping import Stepping
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement, available_bytes, give_back, peak_bytes
 from lorabert.runs import Fit, Log
 
 _DEVICES = ("cpu", "cuda")
+# What records steps, where that pays.
+_GRAPHS: dict[str, type[CudaGraphs]] = {"cuda": CudaGraphs}
 # More than so many at once gain little.
 _MOST = 8
 
@@ -130,6 +133,7 @@ class _Team:
             raise Unsupported(f"The fast engine does not train on {device}")
         self.first, self.display, self.device = first, display, device
         self.base = PackedBase(classifier_of(first.model.to(device)), DTYPES[precision])
+        self.stepping = Stepping(self.base, _GRAPHS[device](self.base.device) if device in _GRAPHS else None)
         self.streams: dict[Run, Iterator[PackedBatch]] = {}
         self.most = 0
         self.admit(first)
@@ -173,23 +177,23 @@ class _Team:
     def _bring_back(self) -> None:
         """Take the base back to the GPU, if a run that was prepared or that ended has taken it along to the CPU."""
         if self.base.embeddings.words.weight.device.type != self.device:
+            self.stepping.forget()
             for run in self.streams:
                 run.job.model.to(self.device)
 
     def _compute(self, batches: dict[Run, PackedBatch]) -> None:
         started = time.perf_counter()
         joined = join(list(batches.values()))
-        answers = self.base(joined, [run.adapter for run in batches], [run.bits for run in batches])
-        losses = [run.loss(found, batch) for (run, batch), found in zip(batches.items(), answers, strict=True)]
-        torch.autograd.backward([run.optimising.scaler.scale(loss) for run, loss in zip(batches, losses, strict=True)])
+        losses = self.stepping(joined, list(batches))
         seconds = time.perf_counter() - started
         for (run, batch), loss in zip(batches.items(), losses, strict=True):
-            run.took(float(loss.detach()))
+            run.took(loss)
             run.seconds += seconds * len(batch.ids) / len(joined.ids)
         self.display.computed(sum(run.examples for run in batches), len(batches))
 
     def _leave(self, run: Run) -> Job:
         del self.streams[run]
+        self.stepping.forget()
         run.vocabulary.put_back()
         run.job.model.cpu().eval()
         give_back()
@@ -198,7 +202,7 @@ class _Team:
     def _cost(self, run: Run) -> Fit:
         epochs, lengths = run.job.plan.epochs[: run.progress.epochs], run.job.train.lengths
         tokens = [int(lengths[rows].sum()) for epoch in epochs for rows in epoch]
-        filled = sum(map(fillers, tokens))
+        filled = sum(map(self.base.layout.fillers, tokens))
         return Fit(
             train_seconds=run.seconds,
             steps=run.optimising.steps,

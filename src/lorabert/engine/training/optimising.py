@@ -40,6 +40,7 @@ class Optimising:
         steps: steps made so far.
         skipped: those of them that were not taken.
         scaler: of the losses; it does nothing without scaling.
+        keeps_gradients: whether gradients stay where they are when they are forgotten, as zeros, and are not given back.
     """
 
     def __init__(self, model: nn.Module, settings: TrainConfig, plan: BatchPlan, *, scaling: bool = False) -> None:
@@ -49,6 +50,7 @@ class Optimising:
         self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.max_norm, self.peak_rate = settings.max_grad_norm, settings.learning_rate or 0.0
         self.steps = self.skipped = 0
+        self.keeps_gradients = False
         groups = _groups(model, self.parameters, settings.weight_decay, settings.loraplus_lr_ratio)
         self.adamw = torch.optim.AdamW(groups, lr=self.peak_rate, fused=True)
         schedule = get_scheduler(
@@ -81,7 +83,10 @@ class Optimising:
         *sums, words = flat.split([p.numel() for p in held] + [len(words)])
         *owners, total = words.tolist()
         for parameter, gradient, own in zip(held, sums, owners, strict=True):
-            parameter.grad = gradient.view_as(parameter) if own else None
+            if own and parameter.grad is not None:
+                parameter.grad.copy_(gradient.view_as(parameter))
+            elif own:
+                parameter.grad = gradient.view_as(parameter)
         return float(total)
 
     def step(self) -> None:
@@ -94,7 +99,7 @@ class Optimising:
         scale = self.scaler.get_scale()
         self.scaler.step(self.adamw)
         self.scaler.update()
-        self.adamw.zero_grad(set_to_none=True)
+        self.adamw.zero_grad(set_to_none=not self.keeps_gradients)
         self.steps += 1
         self.skipped += self.scaler.get_scale() < scale
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from lorabert import processes
 from lorabert.config import TrainConfig
-from lorabert.data.batching import BatchPlan, PackedBatch, pack, share
+from lorabert.data.batching import BatchPlan, share
 from lorabert.data.encoding import EncodedSplit
+from lorabert.data.packing import PackedBatch, pack
 from lorabert.engine.packed import Bits, PackedBase, adapter_in, logits
 from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
@@ -149,7 +150,7 @@ class Run:
                 self.examples = len(rows)
                 own = share(rows, self.train.lengths, processes.rank(), processes.count())
                 if len(own):
-                    yield pack(self.train, own)
+                    yield pack(self.train, own, self.base.layout)
             self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
         self.progress.epochs += 1
         started = time.perf_counter()
@@ -160,13 +161,17 @@ class Run:
             if processes.rank() == 0:
                 saved.save(self.job.checkpoints, self.progress, {**self.optimising.tensors(), "bits": states})
 
-    def loss(self, answers: Tensor, batch: PackedBatch) -> Tensor:
-        """What these texts add to their step's loss, the mean over each batch's texts and then over the step's batches.
+    @property
+    def shared_by(self) -> int:
+        """What each text's loss is divided by: a step's loss is the mean over each batch's texts and then over its batches.
 
         Batches that share a step count alike, as in the Trainer; a batch's texts may lie with several processes.
         """
-        total = F.cross_entropy(answers, torch.from_numpy(batch.labels).to(answers.device), reduction="sum")
-        return total / (self.examples * self._in_step)
+        return self.examples * self._in_step
+
+    def loss(self, answers: Tensor, labels: Tensor) -> Tensor:
+        """What these texts add to their step's loss."""
+        return F.cross_entropy(answers, labels, reduction="sum") / self.shared_by
 
     def took(self, loss: float) -> None:
         """Note the loss of a batch whose gradients have been added."""
@@ -211,7 +216,7 @@ class Run:
         return float(processes.add_up(torch.tensor(total, device=self.base.device))) / len(split)
 
     def _answers(self, batch: PackedBatch) -> Tensor:
-        return self.base(batch, [self.adapter])[0]
+        return self.base(self.base.inputs(batch), [self.adapter])[0]
 
 
 def _groups(batches: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from classifiers import METHODS, PACKED_FAMILIES, classifier, stream
-from lorabert.data.batching import pack
+from lorabert.data.packing import pack
 from lorabert.engine.packed import Bits, PackedClassifier
 
 META = "meta"
@@ -35,6 +38,28 @@ def test_nothing_is_left_on_the_cpu_and_no_number_is_waited_for(family, method, 
     assert (answers.device.type, answers.dtype, answers.shape) == (META, torch.float32, (16, 2))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None and parameter.grad.device.type == META for parameter in trained)
+
+
+class _Only(TorchDispatchMode):
+    """Refuses a call that reads a tensor anywhere else: a GPU that repeats a recorded step is handed nothing."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        for tensor in tree_leaves((args, kwargs)):
+            assert not isinstance(tensor, torch.Tensor) or tensor.device.type == META, f"{func} reads from {tensor.device}"
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(("method", "lora"), METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("family", PACKED_FAMILIES)
+def test_a_step_is_handed_nothing_from_the_cpu_but_its_inputs(family, method, lora):
+    forward = PackedClassifier(classifier(family, method, dropout=0.1, **lora).to(META), torch.bfloat16)
+    split = stream(np.random.default_rng(3).integers(1, 40, 16), pairs=True)
+    inputs, bits = forward.base.inputs(pack(split, np.arange(16), forward.base.layout)), Bits(0, META)
+    with _Only():
+        (answers,) = forward.base(inputs, [forward.adapter], [bits])
+        F.cross_entropy(answers, inputs.labels).backward()
+    with _Only(), pytest.raises(AssertionError, match="reads from cpu"):  # negative control: the inputs themselves
+        forward.base.inputs(inputs.batch)
 
 
 @pytest.mark.parametrize("left", ["encoder.layer.0.intermediate.dense", "encoder.layer.1.attention.output.LayerNorm"])
