@@ -40,7 +40,7 @@ class Shell:
         words = [str(word) for word in argv]
         if program is preexec_fn is None and "HF_ENDPOINT" not in self.env and forked.possible():
             return forked.Forked(words, cwd=self.folder, env=self.env)
-        command = [sys.executable, *map(str, program or ("-m", "lorabert.cli")), *words]
+        command = [sys.executable, *map(str, program or ("-m", "lorabert")), *words]
         return subprocess.Popen(command, cwd=self.folder, env=self.env, text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec_fn)  # fmt: skip
 

@@ -179,7 +179,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_runs(shell, he
 @pytest.mark.parametrize("launcher", ["processes", pytest.param("ray", marks=WITH_RAY)])
 def test_interrupt_ends_cleanly_and_says_how_to_go_on(shell, words, launcher):
     out = f"stopped-{launcher}"
-    own = ("-m", "lorabert.cli")  # a new interpreter, which says at its end what was left behind
+    own = ("-m", "lorabert")  # a new interpreter, which says at its end what was left behind
     process = shell.popen("compare", *words, "--out", out, "--launcher", launcher, "--json", program=own)
     deadline = time.monotonic() + 180
     while not list((shell.folder / out).glob("runs/*/*/*/metrics.jsonl")):

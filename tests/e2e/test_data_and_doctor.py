@@ -54,7 +54,7 @@ def test_help_teaches_and_survives_a_reader_that_goes_away(shell):
     assert done.code == 0
     assert "lorabert train --data.train reviews.csv" in done.out
     assert "default: minilm-l6" in done.out
-    command = f"{sys.executable} -m lorabert.cli --help | head -c 10"
+    command = f"{sys.executable} -m lorabert --help | head -c 10"
     piped = subprocess.run(["sh", "-c", command], env=shell.env, capture_output=True, text=True)
     assert piped.stdout == "usage: lor"
     assert "Traceback" not in piped.stderr

@@ -37,7 +37,7 @@ def server(shell, store):
     processes = []
 
     def begin(env):
-        command = [sys.executable, "-m", "lorabert.cli", "serve", str(store.root), "--port", "0", "--json"]
+        command = [sys.executable, "-m", "lorabert", "serve", str(store.root), "--port", "0", "--json"]
         process = subprocess.Popen(command, cwd=shell.folder, env=env, text=True, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
         processes.append(process)

@@ -1,4 +1,4 @@
-"""`torchrun -m lorabert.cli train`: real processes, started as a user starts them."""
+"""`torchrun -m lorabert train`: real processes, started as a user starts them."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-LAUNCHED = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "lorabert.cli")
+LAUNCHED = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "lorabert")
 WEIGHTS = "adapter/adapter_model.safetensors"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 

@@ -1,4 +1,4 @@
-"""`python -m lorabert.cli`, for when the command is not on the path."""
+"""`python -m lorabert.cli`: what `python -m lorabert` was called first, for scripts that name it so."""
 
 import sys
 
