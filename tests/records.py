@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _facts(splits: sources.Splits) -> dict[str, Any]:
         "data": {
             "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
             "examples": {name: len(getattr(splits, name)) for name in sources.SPLITS}, "notes": list(splits.notes),
-            "truncated": dict.fromkeys(sources.SPLITS, 0),
+            "truncated": dict.fromkeys(sources.SPLITS, 0), "columns": dataclasses.asdict(splits.columns),
         },
         "method": "lora", "seed": 42, "device": "cpu", "precision": "fp32", "precision_reason": "asked for",
         "trainable": {"parameters": 1000, "head_parameters": 100, "all_parameters": 20_000},

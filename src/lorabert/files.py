@@ -7,6 +7,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,7 @@ _GO_ON = (
     "Free some space or name another folder with --out; what was saved before is untouched, "
     "and the same command with --resume goes on from it"
 )
+STUDY_GOES_ON = "Free some space or name another folder with --out; what was saved stays, and the same command goes on from it"
 
 
 def cache_folder() -> Path:
@@ -78,9 +81,22 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        _put(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _put(beside: Path, path: Path) -> None:
+    """Move a file into its place. Windows refuses while somebody reads what lies there, which takes no longer than a moment."""
+    for wait in (0.01, 0.1, 1.0):
+        try:
+            beside.replace(path)
+            return
+        except PermissionError:
+            if sys.platform != "win32":
+                raise
+            time.sleep(wait)
+    beside.replace(path)
 
 
 @contextmanager

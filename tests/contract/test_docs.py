@@ -32,7 +32,7 @@ def test_the_tree_of_the_readme_names_what_is_there():
     missing = sorted(name for name in named if not (ROOT / name).exists())
     assert not missing
     package = ROOT / "src" / "lorabert"
-    rooms = {f"src/lorabert/{path.name}" for path in package.glob("*.py") if path.name != "__init__.py"}
+    rooms = {f"src/lorabert/{path.name}" for path in package.glob("*.py") if not path.name.startswith("__")}
     rooms |= {f"src/lorabert/{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert rooms <= named
 

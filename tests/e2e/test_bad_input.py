@@ -1,5 +1,6 @@
 """Wrong inputs: exit 2, one paragraph that says what to do, no traceback, nothing half-written."""
 
+import errno
 import shutil
 
 import pytest
@@ -133,6 +134,21 @@ def test_an_adapter_of_another_base_is_refused_with_every_mismatch(place, monkey
     message = attempt("predict", "run", "a text", "--base", "other")
     assert "README.md" in message
     assert "belongs to the base 'base'" in message
+
+
+def test_what_may_not_be_read_or_written_is_named(attempt, monkeypatch):
+    def refuse(argv):
+        raise PermissionError(errno.EACCES, "Permission denied", "runs/locked/run.json")
+
+    monkeypatch.setattr("lorabert.cli.verbs.report.main", refuse)
+    assert "runs/locked/run.json may not be read" in attempt("report", "runs/locked", "-o", "page.html")
+
+
+def test_a_cache_that_cannot_be_written_to_names_its_own_option(attempt, place, monkeypatch):
+    monkeypatch.setenv("LORABERT_CACHE", str(place / "good.csv"))
+    message = attempt(*TRAIN, "--data.name", "rotten-tomatoes")
+    assert "LORABERT_CACHE" in message
+    assert "--out" not in message
 
 
 def test_unknown_command(attempt):

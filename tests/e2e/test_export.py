@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_accuracy_is_compared_on_the_runs_own_validation_split(export, run):
     if export["format"] != "onnx-int8":
         assert validation["export"] == validation["adapter"]
         assert validation["accuracy_difference"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": validation["n"]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows what is mapped")
+def test_no_file_of_an_export_is_still_mapped_when_its_folder_is_moved(here, run, monkeypatch):
+    """Windows would refuse to move it."""
+    mapped, move = [], Path.replace
+
+    def noted(path, target):
+        if path.is_dir():
+            mapped.append([line for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line])
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    assert here("export", run["adapter"], "--format", "merged", "--out", "unmapped").code == 0
+    assert mapped == [[]]
 
 
 def test_evaluate_and_predict_take_an_export_as_they_take_an_adapter(here, export, run):

@@ -55,6 +55,26 @@ def test_a_write_that_fails_leaves_the_earlier_file_whole_and_nothing_beside_it(
     assert names() == {"file"}
 
 
+def test_on_windows_a_write_waits_for_whoever_reads_the_file(monkeypatch):
+    tries, put = [], Path.replace
+
+    def busy(path, target):
+        tries.append(path)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        return put(path, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr("lorabert.files.sys.platform", "win32")
+    write_atomically(Path("file"), b"content")
+    assert (Path("file").read_bytes(), len(tries)) == (b"content", 3)
+    monkeypatch.setattr("lorabert.files.sys.platform", "linux")
+    tries.clear()
+    with pytest.raises(PermissionError):
+        write_atomically(Path("file"), b"other")
+    assert names() == {"file"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE")
 def test_a_full_disk_is_an_input_error_and_leaves_the_earlier_file_whole():
     Path("kept").write_bytes(b"before")

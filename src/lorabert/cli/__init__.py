@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         0 done, 2 the user's input, 1 a bug, 130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    _speak_unicode()
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(_help(), flush=True)
@@ -50,6 +52,17 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter closes it at its end
         return 0
+
+
+def _speak_unicode() -> None:
+    """Files and pipes carry UTF-8 whatever the locale says, as texts may hold any character; a terminal what it can."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):  # a notebook's, or a test's
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "backslashreplace")
 
 
 def _run(verb: str, argv: list[str]) -> int:
@@ -67,6 +80,8 @@ def _run(verb: str, argv: list[str]) -> int:
             import_module(f"lorabert.cli.verbs.{verb}").main(argv)
     except InputError as error:
         return _failed(str(error), 2, argv, getattr(error, "problems", None))
+    except PermissionError as error:
+        return _failed(str(_refused(error)), 2, argv)
     except KeyboardInterrupt as interruption:
         return _failed(str(interruption) or "Interrupted.", _INTERRUPTED, argv)
     except SystemExit as end:  # the parser's way to end after --help
@@ -77,6 +92,14 @@ def _run(verb: str, argv: list[str]) -> int:
         message = "This is a bug in lorabert, not in your input. Please report it with the lines above."
         return _failed(message, 1, argv, lines=traceback.format_exc())
     return 0
+
+
+def _refused(error: PermissionError) -> InputError:
+    return InputError(
+        f"{error.filename or 'Something'} may not be read or written",
+        got=str(error.strerror or error),
+        fix="Give yourself the right, or name another file or folder",
+    )
 
 
 @contextmanager

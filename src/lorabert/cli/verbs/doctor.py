@@ -69,4 +69,4 @@ def _engine(placement: Placement) -> dict[str, str]:
 
 def _writable(folder: Path) -> bool:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return os.access(there, os.W_OK)
+    return there.is_dir() and os.access(there, os.W_OK)

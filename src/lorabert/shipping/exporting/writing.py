@@ -66,6 +66,7 @@ def export(adapter: Path, out: Path, format_name: str, *, base_name: str | None 
         _write_texts(beside, facts, document, graphs.inputs_of(plain))
         contents = {**facts, "files": file_entries(beside), "fingerprint": fingerprints.taken(made)}
         write_atomically(beside / MANIFEST, sealed(contents))
+        del made  # Windows moves no folder while a file in it is mapped
     return {
         "export": str(out), "format": format_name, "adapter": str(adapter),
         "files": sorted([*contents["files"], MANIFEST]),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.errors import InputError
-from lorabert.files import disk_errors, write_atomically
+from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.runs import RUNS
 from lorabert.studies.comparison.plan import Plan, System, Task, slug
 
@@ -56,7 +56,7 @@ class Study:
     def save(self, path: Path, document: dict[str, Any]) -> None:
         """Write a JSON document that is whole or absent."""
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        with disk_errors(self.path):
+        with disk_errors(self.path, STUDY_GOES_ON):
             write_atomically(path, (text + "\n").encode())
 
 
@@ -87,7 +87,7 @@ def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
     if not file.exists() and path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
         raise InputError(f"{path} already holds something that is no comparison", fix="Name another --out")
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
-    with disk_errors(path):
+    with disk_errors(path, STUDY_GOES_ON):
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".study.lock"):  # of two commands that begin at once, the second finds the first one's plan
             if file.exists():

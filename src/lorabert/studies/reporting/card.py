@@ -56,7 +56,7 @@ the classification head. Trained on {data["examples"]["train"]:,} examples, seed
 ## Use
 
 ```
-lorabert predict THIS_FOLDER "a text"
+lorabert predict THIS_FOLDER {"--file FILE" if data["columns"]["text_pair"] else '"a text"'}
 ```
 
 Plain PEFT gives the same logits on the same base (`{base["name"]}`, revision {base["revision"]}, weights sha256

@@ -18,6 +18,7 @@ from lorabert.studies.reporting.plots.drawing import needs_extra
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+_ELSEWHERE = "Name another file with -o"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -37,8 +38,11 @@ def write(target: Path, out: Path) -> Path:
     _check_out(out)
     template, values = _view(target)
     html = _render(template, values)
-    with disk_errors(out.parent):
-        write_atomically(out, html.encode("utf-8", "replace"))
+    with disk_errors(out.parent, _ELSEWHERE):
+        try:
+            write_atomically(out, html.encode("utf-8", "replace"))
+        except FileNotFoundError:
+            raise InputError(f"The folder {out.parent} cannot be made", fix=_ELSEWHERE) from None
     return out
 
 
@@ -51,7 +55,7 @@ def _check_out(out: Path) -> None:
     place = next(parent for parent in (out.parent.resolve(), *out.parent.resolve().parents) if parent.exists())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise InputError(f"{out} cannot be written", got=f"{place}, which is no folder that may be written to",
-                         fix="Name another file with -o")  # fmt: skip
+                         fix=_ELSEWHERE)  # fmt: skip
 
 
 def _view(target: Path) -> tuple[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from lorabert import config, hardware
 from lorabert.config import RunConfig
 from lorabert.data import sources
 from lorabert.errors import InputError
-from lorabert.files import disk_errors, write_atomically
+from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.models import bases
 from lorabert.studies import campaign
 from lorabert.studies.sweeping import place, results, space
@@ -111,7 +111,7 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
     splits = sources.load(sweep.settings.data)
     bases.find(sweep.settings.model)
     folder = out or Path("sweeps") / f"{Path(splits.origin).stem}-{sweep.name()}"
-    with disk_errors(folder), place.alone(folder):
+    with disk_errors(folder, STUDY_GOES_ON), place.alone(folder):
         plan = sweep.plan() | {"data": _selection_data(splits)}
         # A folder's own database has one study; in one that many share, equal sweeps find each other by their name.
         name = f"lorabert-{sweep.name()}" if storage else "lorabert"
