@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from lorabert.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_DELIMITERS = ",;\t|"
+_TOLD_DELIMITER = re.compile(r'"?sep=([^\w\s"]|\t)"?(?=[\r\n]|$)', re.IGNORECASE)  # the first line of a file made for Excel
 _LARGEST_FIELD = 2**31 - 1
 
 
@@ -87,14 +90,22 @@ def _decoded(path: Path, encoding: str) -> str:
 
 
 def delimited(origin: str, text: str, *, tabs: bool = False) -> Table:
-    """Parse CSV (comma, semicolon, tab or bar, whichever the header has most of) or TSV.
+    """Parse CSV (comma, semicolon, tab or bar, whichever the header has most of, unless a line `sep=;` tells) or TSV.
 
     Raises:
         InputError: a row with more or fewer fields than the header, or a stray quote; with its line.
     """
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t|", key=header.count)
+    if told := _TOLD_DELIMITER.match(text):
+        # The end of that line stays, and with it the lines of the rows.
+        return _rows(origin, text[told.end() :], told[1], csv.QUOTE_MINIMAL)
+    header = next(filter(_has_names, io.StringIO(text, newline=None)), "")
+    delimiter = max(_DELIMITERS, key=header.count)
     return _tab_separated(origin, text) if tabs else _rows(origin, text, delimiter, csv.QUOTE_MINIMAL)
+
+
+def _has_names(line: str) -> bool:
+    """Whether a line can be the header: spreadsheets leave a first row that was emptied as a line of delimiters alone."""
+    return bool(line.strip(_DELIMITERS + " \r\n"))
 
 
 def _tab_separated(origin: str, text: str) -> Table:
@@ -122,7 +133,7 @@ def _rows(origin: str, text: str, delimiter: str, quoting: Any) -> Table:
     start = 1
     try:
         for fields in reader:
-            if not header:
+            if not any(header):
                 header = [name.strip() for name in fields]
             elif fields:
                 if len(fields) != len(header):
@@ -141,10 +152,21 @@ def _rows(origin: str, text: str, delimiter: str, quoting: Any) -> Table:
             got=str(error),
             fix='Put texts in double quotes and write a quote inside a text twice (""); look for a quote that is never closed',
         ) from None
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise InputError(f"{origin} has more than one column of the same name", got=", ".join(repeated))
-    return Table(origin, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}, lines)
+    return Table(origin, _columns(origin, header, rows) if rows else {}, lines)
+
+
+def _columns(origin: str, header: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
+    """Values by name, without the nameless empty columns that spreadsheets leave at the end."""
+    named = zip(header, map(list, zip(*rows, strict=True)), strict=True)
+    kept = [(name, values) for name, values in named if name or any(map(str.strip, values))]
+    names = [name for name, _ in kept]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"{origin} has more than one column of the same name",
+            got=", ".join(f"'{name}'" for name in repeated),
+            fix="Give each column a name of its own in the header",
+        )
+    return dict(kept)
 
 
 def _jsonl(origin: str, text: str) -> Table:

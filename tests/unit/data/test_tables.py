@@ -51,6 +51,24 @@ def test_the_delimiter_is_the_one_the_header_has_most_of(delimiter):
     assert read(written(content)).columns == {"id": ["1"], "text": [f"a{delimiter}b, c; d | e"], "label": ["x"]}
 
 
+# Excel's way to tell itself the delimiter; and what it leaves where a first row was emptied.
+@pytest.mark.parametrize("lead", ["sep=;\n", '"sep=;"\r\n', "SEP=;\n\n", "\n", " \r\n", ";;\n"])
+def test_the_header_is_the_first_line_that_names_columns(lead):
+    table = read(written(lead + "id;text;label\n1;a, b, c, d;x\n"))
+    assert table.columns == {"id": ["1"], "text": ["a, b, c, d"], "label": ["x"]}
+    assert table.lines == [lead.count("\n") + 2]
+
+
+def test_a_delimiter_that_the_first_line_tells_is_taken_whatever_the_header_holds():
+    assert read(written("sep=|\nlabel|text, as it was said, or not\nx|a\n")).columns["label"] == ["x"]
+    assert read(written("sep=\t\ntext\tlabel\na\tx\n")).columns == {"text": ["a"], "label": ["x"]}
+    assert read(written("sep=;\ntext;label\na;x\n", "data.tsv")).columns == {"text": ["a"], "label": ["x"]}
+
+
+def test_the_header_ends_with_its_line_whatever_ends_lines():
+    assert read(written("text,label\ra; b; c; d,x\r")).columns == {"text": ["a; b; c; d"], "label": ["x"]}
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16", "utf-8"])
 def test_a_named_encoding_is_used(encoding):
     content = "text,label\ncafé – naïve,größe\n" if encoding != "latin-1" else "text,label\ncafé naïve,größe\n"
@@ -109,8 +127,18 @@ def test_rows_after_a_text_of_several_lines_keep_their_lines():
 
 
 def test_columns_of_one_name_are_refused():
-    with pytest.raises(InputError, match=r"more than one column of the same name.*text"):
+    with pytest.raises(InputError, match=r"more than one column of the same name.*'text'"):
         read(written("text,label,text\na,x,b\n"))
+
+
+def test_columns_without_a_name_are_dropped_where_they_are_empty():
+    assert read(written("text,label,,\na,x,,\nb,y, ,\n")).columns == {"text": ["a", "b"], "label": ["x", "y"]}
+    assert read(written(",text,label\n7,a,x\n")).columns == {"": ["7"], "text": ["a"], "label": ["x"]}
+
+
+def test_two_columns_without_a_name_that_hold_something_are_refused_and_shown():
+    with pytest.raises(InputError, match=r"same name\. Got ''\."):
+        read(written("text,label,,\na,x,,1\nb,y,2,\n"))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +150,25 @@ def test_columns_of_one_name_are_refused():
         ("a.tsv", ""),
         ("a.jsonl", "\n \n"),
         ("a.csv", b"\xef\xbb\xbf"),
+        ("a.csv", "sep=;\n"),
+        ("a.csv", "sep=;"),
+        ("a.csv", "sep=\r\n"),
+        ("a.csv", 'sep="\n'),
+        ("a.csv", ",,\n,,\n"),
     ],
-    ids=["empty", "header-only", "blank", "tsv", "jsonl", "bom-only"],
+    ids=[
+        "empty",
+        "header-only",
+        "blank",
+        "tsv",
+        "jsonl",
+        "bom-only",
+        "sep-line",
+        "sep-alone",
+        "sep-nothing",
+        "sep-quote",
+        "delimiters",
+    ],
 )
 def test_a_file_without_rows_is_refused(name, content):
     with pytest.raises(InputError, match="holds no rows"):
