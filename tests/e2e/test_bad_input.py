@@ -68,6 +68,15 @@ def test_data_that_cannot_be_used(attempt, place, content, extra, said):
     assert said in attempt(*TRAIN, "--data.train", "data.csv", *extra)
 
 
+def test_data_check_advises_options_that_it_has(attempt, place):
+    check = ("data", "check", "data.csv", "--model", "base")
+    (place / "data.csv").write_bytes((ROWS + "caf\u00e9,good\n").encode("cp1252"))
+    assert "perhaps --encoding cp1252" in attempt(*check)
+    (place / "data.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    assert "with --text COLUMN" in attempt(*check)
+    assert "with --text_pair." in attempt(*check, "--text", "a", "--text_pair", "d", "--label", "c")
+
+
 def test_a_label_in_test_that_train_lacks(attempt, place):
     (place / "test.csv").write_text("text,label\na film,superb\n")
     message = attempt(*TRAIN, "--data.train", "good.csv", "--data.test", "test.csv")

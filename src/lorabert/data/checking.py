@@ -16,7 +16,9 @@ from lorabert.data.sources import Split, asset_tables
 from lorabert.data.tables import Table
 
 
-def check_files(paths: list[Path], data: DataConfig, tokenizer: Any, max_length: int) -> dict[str, Any]:
+def check_files(
+    paths: list[Path], data: DataConfig, tokenizer: Any, max_length: int, prefix: str = tables.PREFIX
+) -> dict[str, Any]:
     """Report on one file, or on a train and a test file and what stands in both.
 
     Args:
@@ -24,6 +26,7 @@ def check_files(paths: list[Path], data: DataConfig, tokenizer: Any, max_length:
         data: names of the columns and the encoding.
         tokenizer: counts the tokens.
         max_length: where texts would be cut.
+        prefix: what the command's options for data begin with, as `tables.read` takes it.
 
     Returns:
         `parts`, one report a file, and `problems`, one sentence each.
@@ -31,7 +34,7 @@ def check_files(paths: list[Path], data: DataConfig, tokenizer: Any, max_length:
     Raises:
         InputError: a file cannot be read, or has no column for the text or the label.
     """
-    return _check([tables.read(path, data.encoding) for path in paths], data, tokenizer, max_length)
+    return _check([tables.read(path, data.encoding, prefix) for path in paths], data, tokenizer, max_length)
 
 
 def check_asset(name: str, tokenizer: Any, max_length: int) -> dict[str, Any]:

@@ -78,13 +78,13 @@ def _require(table: Table, role: str, name: str | None, *, optional: bool) -> No
         raise InputError(
             f"{table.origin}: no column looks like the {role}",
             got=f"the columns {there}",
-            fix=f"Name it with --data.{role} COLUMN",
+            fix=f"Name it with {table.prefix}{role} COLUMN",
         )
     if name is not None and name not in table.columns:
         raise InputError(
             f"{table.origin} has no column '{name}'",
             got=f"the columns {there}",
-            fix=f"Name one of them with --data.{role}",
+            fix=f"Name one of them with {table.prefix}{role}",
         )
 
 
@@ -188,7 +188,7 @@ def label_names(examples: Examples, column: str) -> list[str]:
         raise InputError(
             f"{examples.table.origin}: the column '{column}' has another value in each of its {len(present)} rows",
             expected="labels that repeat",
-            fix="Name the right column with --data.label",
+            fix=f"Name the right column with {examples.table.prefix}label",
         )
     if declared:
         return declared

@@ -120,13 +120,19 @@ def recorded(data: DataConfig, fingerprint: str) -> Splits:
     return splits
 
 
-def labelled(path: Path, data: DataConfig, names: list[str]) -> Split:
+def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = tables.PREFIX) -> Split:
     """Read a file of new examples for labels that are already known, in their order.
+
+    Args:
+        path: the file.
+        data: names of the columns and the encoding.
+        names: the labels.
+        prefix: what the command's options for data begin with, as `tables.read` takes it.
 
     Raises:
         InputError: the file cannot be used, or holds a label that is not among the names.
     """
-    table = tables.read(path, data.encoding)
+    table = tables.read(path, data.encoding, prefix)
     found = examples(table, find(table, data))
     return _indexed(found, names, "the labels the adapter knows")
 

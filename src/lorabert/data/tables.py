@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from lorabert.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+PREFIX = "--data."
 _DELIMITERS = ",;\t|"
 _TOLD_DELIMITER = re.compile(r'"?sep=([^\w\s"]|\t)"?(?=[\r\n]|$)', re.IGNORECASE)  # the first line of a file made for Excel
 _LARGEST_FIELD = 2**31 - 1
@@ -27,12 +29,14 @@ class Table:
         columns: values by column name, one list a column.
         lines: line of each row in the file, where the format has lines.
         declared: label names by column, where the source declares them in order.
+        prefix: what the command's options for data begin with, for messages that advise one.
     """
 
     origin: str
     columns: dict[str, list[Any]]
     lines: list[int] | None = None
     declared: dict[str, list[str]] = field(default_factory=dict)
+    prefix: str = PREFIX
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -48,8 +52,13 @@ class Table:
         return shown + (f" and {len(rows) - most} more" if len(rows) > most else "")
 
 
-def read(path: Path, encoding: str = "utf-8") -> Table:
+def read(path: Path, encoding: str = "utf-8", prefix: str = PREFIX) -> Table:
     """Read a file of texts and labels by its suffix.
+
+    Args:
+        path: the file.
+        encoding: of its characters, where the format has them.
+        prefix: what the command's options for data begin with: `--` where it has `--encoding`, not `--data.encoding`.
 
     Raises:
         InputError: missing, empty, of an unknown format, in another encoding, or broken (with the line).
@@ -62,14 +71,14 @@ def read(path: Path, encoding: str = "utf-8") -> Table:
     if suffix == ".parquet":
         table = _parquet(path)
     else:
-        text = _decoded(path, encoding)
+        text = _decoded(path, encoding, prefix)
         table = _jsonl(str(path), text) if suffix in (".jsonl", ".ndjson") else delimited(str(path), text, tabs=suffix == ".tsv")
     if not len(table):
         raise InputError(f"{path} holds no rows", expected="a header and at least a few labelled texts")
-    return table
+    return dataclasses.replace(table, prefix=prefix)
 
 
-def _decoded(path: Path, encoding: str) -> str:
+def _decoded(path: Path, encoding: str, prefix: str) -> str:
     try:
         content = path.read_bytes()
         return content.decode(encoding).removeprefix("\ufeff")
@@ -85,7 +94,7 @@ def _decoded(path: Path, encoding: str) -> str:
         raise InputError(
             f"{path} is not in the encoding {encoding}",
             got=f"the byte 0x{content[error.start]:02x} in line {line}",
-            fix=f"Save the file as UTF-8, or name its encoding, perhaps --data.encoding {guess}",
+            fix=f"Save the file as UTF-8, or name its encoding, perhaps {prefix}encoding {guess}",
         ) from None
 
 

@@ -68,7 +68,7 @@ def find(model: ModelConfig) -> Base:
     elif Path(model.name).is_dir():
         folder, revision = Path(model.name), None
     elif asset is not None:
-        raise InputError(f"'{model.name}' is a data set, not a model", fix="Name it with --data.name")
+        raise InputError(f"'{model.name}' is a data set, not a model", fix="To train on it, name it with --data.name")
     else:
         folder = _snapshot(model.name, model.revision)
         revision = folder.name

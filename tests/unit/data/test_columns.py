@@ -93,6 +93,18 @@ def test_columns_that_cannot_be_told_are_asked_for(names, role):
         found(names)
 
 
+def test_columns_are_asked_for_as_the_command_calls_them():
+    data = Table("d.csv", {"a": ["x"] * 21, "b": ["y"] * 21, "c": list(range(21))}, prefix="--")
+    with pytest.raises(InputError, match=r"with --text COLUMN\."):
+        find(data, DataConfig())
+    with pytest.raises(InputError, match=r"with --label\."):
+        find(data, DataConfig(text="a", label="d"))
+    with pytest.raises(InputError, match=r"with --text COLUMN\."):
+        texts_of(data, None, None)
+    with pytest.raises(InputError, match=r"with --label\."):
+        label_names(examples(data, Columns("a", None, "c", None)), "c")
+
+
 def test_a_named_group_column_is_kept_apart():
     assert found(["text", "who", "verdict"], group="who") == Columns("text", None, "verdict", "who")
 

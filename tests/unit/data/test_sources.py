@@ -280,6 +280,15 @@ def test_labelled_reads_a_file_in_the_order_of_the_known_labels():
     assert rows(split) == (["x", "y"], [0, 1])
 
 
+def test_labelled_advises_options_as_the_command_calls_them():
+    file = Path(csv("a.csv", [("café", "pos")]))
+    with pytest.raises(InputError, match=r"with --label\."):
+        labelled(file, DataConfig(label="grade"), ["pos"], prefix="--")
+    file.write_bytes(file.read_bytes().decode().encode("cp1252"))
+    with pytest.raises(InputError, match="perhaps --encoding cp1252"):
+        labelled(file, DataConfig(), ["pos"], prefix="--")
+
+
 def test_labelled_refuses_a_label_that_is_not_known_with_its_line():
     with pytest.raises(InputError, match=r"'so-so' in line 3.*'pos', 'neg'"):
         labelled(Path(csv("a.csv", [("x", "pos"), ("y", "so-so")])), DataConfig(), ["pos", "neg"])

@@ -87,6 +87,14 @@ def test_another_encoding_is_refused_with_the_line_and_a_guess(encoding, line, g
         read(path)
 
 
+def test_the_encoding_is_advised_as_the_command_calls_it():
+    with pytest.raises(InputError, match="perhaps --encoding cp1252"):
+        read(written("text,label\ncafé,y\n".encode("cp1252")), prefix="--")
+    assert read(written(CSV), prefix="--").prefix == "--"
+    assert read(written('{"text": "a", "label": 1}', "a.jsonl"), prefix="--").prefix == "--"
+    assert read(tiny.write_parquet("a.parquet", ["a"], [1]), prefix="--").prefix == "--"
+
+
 def test_an_unknown_encoding_is_refused():
     with pytest.raises(InputError, match="No such encoding"):
         read(written(CSV), "utf-9")

@@ -22,6 +22,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("action", choices=["list", "show", "check"], help="What to do.")
     parser.add_argument("names", nargs="*", default=[], help="An asset to show; or a file, or a train and a test file, to check.")
     parser.add_argument("--text", type=str, default=None, help="Column that holds the text; found by its name.")
+    parser.add_argument("--text_pair", type=str, default=None, help="Column that holds a second text, for pairs of texts.")
     parser.add_argument("--label", type=str, default=None, help="Column that holds the label; found by its name.")
     parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of the file.")
     parser.add_argument("--model", type=str, default="minilm-l6", help="Base whose tokenizer counts the tokens.")
@@ -62,8 +63,10 @@ def _data_check(arguments: Any, out: Output) -> None:
 
     if not 1 <= len(arguments.names) <= 2:
         raise InputError("`lorabert data check` takes one file, or a train and a test file", got=f"{len(arguments.names)} names")
-    named = DataConfig(text=arguments.text, label=arguments.label, encoding=arguments.encoding)
-    document = checking.check_files([Path(name) for name in arguments.names], named, _tokenizer(arguments), arguments.max_length)
+    named = DataConfig(text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding)
+    document = checking.check_files(
+        [Path(name) for name in arguments.names], named, _tokenizer(arguments), arguments.max_length, prefix="--"
+    )
     _show_check(document, out)
     out.result(document)
 
