@@ -25,7 +25,7 @@ def test_data_check_finds_what_is_wrong(shell, here, workplace):
     assert (part["rows"], part["empty_texts"], part["duplicate_texts"]) == (23, 1, 2)
     assert part["classes"] == {"bad": 12, "good": 11}
     problems = " ".join(done.json["problems"])
-    for words in ("no text in line 23", "different labels", "1 texts stand in both", "superb"):
+    for words in ("no text in column 'text' in line 23", "different labels", "1 texts stand in both", "superb"):
         assert words in problems
     screen = here("data", "check", "train.csv", "test.csv", "--model", "base")
     assert "Problem: " in screen.out

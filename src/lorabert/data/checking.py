@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from lorabert.config import DataConfig
 from lorabert.data import tables
-from lorabert.data.columns import Columns, find, is_missing
+from lorabert.data.columns import Columns, find, label_names, labels_in, texts_in
 from lorabert.data.encoding import encode_split
-from lorabert.data.sources import Split, asset_tables
+from lorabert.data.sources import Split, asset_tables, columns_of
 from lorabert.data.tables import Table
+from lorabert.errors import InputError
 
 
 def check_files(
@@ -32,7 +34,7 @@ def check_files(
         `parts`, one report a file, and `problems`, one sentence each.
 
     Raises:
-        InputError: a file cannot be read, or has no column for the text or the label.
+        InputError: a file cannot be read, or has no column for the text or the label; the second has to have the first one's.
     """
     return _check([tables.read(path, data.encoding, prefix) for path in paths], data, tokenizer, max_length)
 
@@ -42,84 +44,106 @@ def check_asset(name: str, tokenizer: Any, max_length: int) -> dict[str, Any]:
     return _check(list(asset_tables(name).values()), DataConfig(), tokenizer, max_length)
 
 
-def _check(parts: list[Table], data: DataConfig, tokenizer: Any, max_length: int) -> dict[str, Any]:
-    problems: list[str] = []
-    reports, texts = [], []
-    for table in parts:
-        report, own = _report(table, data, tokenizer, max_length, problems)
-        reports.append(report)
-        texts.append(own)
+@dataclass(frozen=True)
+class _Part:
+    """One table as training would read it.
+
+    Attributes:
+        table: the file or the split.
+        columns: those in use.
+        texts: each text, or both of a pair, by its row, where they can be used.
+        labels: label names by row, where they can be used.
+        empty_texts: number of rows that lack a text.
+        empty_labels: number of rows that lack a label.
+        unusable: what training would refuse, with the places.
+    """
+
+    table: Table
+    columns: Columns
+    texts: dict[int, tuple[str, ...]]
+    labels: dict[int, str]
+    empty_texts: int
+    empty_labels: int
+    unusable: list[str]
+
+
+def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int) -> dict[str, Any]:
+    columns = find(read[0], data)
+    parts = [_part(table, columns_of(table, columns)) for table in read]
+    problems = [problem for part in parts for problem in _problems(part)]
     if len(parts) == 2:
-        shared = set(texts[0]) & set(texts[1])
-        if shared:
-            problems.append(
-                f"{len(shared):,} texts stand in both {parts[0].origin} and {parts[1].origin}: a leak from train to test"
-            )
-        strange = set(reports[1]["classes"]) - set(reports[0]["classes"])
-        if strange:
-            problems.append(f"{parts[1].origin} has labels that {parts[0].origin} lacks: {', '.join(sorted(strange)[:5])}")
-    return {"parts": reports, "problems": problems}
+        problems += _problems_between(*parts)
+    return {"parts": [_report(part, tokenizer, max_length) for part in parts], "problems": problems}
 
 
-def _report(
-    table: Table, data: DataConfig, tokenizer: Any, max_length: int, problems: list[str]
-) -> tuple[dict[str, Any], list[str]]:
-    columns = find(table, data)
-    raw_texts, raw_labels = _joined(table, columns), _named(table, columns.label)
-    no_text = [row for row, value in enumerate(raw_texts) if is_missing(value)]
-    no_label = [row for row, value in enumerate(raw_labels) if is_missing(value)]
-    texts = [str(value) for value in raw_texts if not is_missing(value)]
-    counts = Counter(str(value).strip() for value in raw_labels if not is_missing(value))
-    duplicates = len(texts) - len(set(texts))
-    encoded = encode_split(Split(texts, None, np.zeros(len(texts), np.int64)), tokenizer, max_length)
+def _part(table: Table, columns: Columns) -> _Part:
+    texts = [texts_in(table, name) for name in (columns.text, columns.text_pair) if name]
+    labels = labels_in(table, columns.label)
+    whole = sorted(set.intersection(*(set(cells.usable()) for cells in texts)))
+    return _Part(
+        table,
+        columns,
+        texts={row: tuple(cells.values[row] for cells in texts) for row in whole},
+        labels={row: labels.values[row] for row in labels.usable()},
+        empty_texts=len(set().union(*(cells.empty for cells in texts))),
+        empty_labels=len(labels.empty),
+        unusable=[problem for cells in (*texts, labels) for problem in cells.problems()],
+    )
+
+
+def _problems(part: _Part) -> list[str]:
+    origin = part.table.origin
+    problems = [f"{origin}: {problem}" for problem in part.unusable]
+    if part.labels:
+        try:
+            label_names(list(part.labels.values()), part.table, part.columns.label)
+        except InputError as refused:
+            problems.append(str(refused))
+    if rare := [name for name, count in Counter(part.labels.values()).items() if count < 5]:
+        problems.append(f"{origin}: {len(rare)} classes have fewer than 5 examples: {', '.join(rare[:5])}")
+    if conflicting := _conflicting(part):
+        problems.append(f"{origin}: {conflicting:,} texts stand there with different labels")
+    return problems
+
+
+def _conflicting(part: _Part) -> int:
+    """Number of texts that occur with more than one label."""
+    seen: dict[tuple[str, ...], set[str]] = {}
+    for row in part.texts.keys() & part.labels.keys():
+        seen.setdefault(part.texts[row], set()).add(part.labels[row])
+    return sum(len(found) > 1 for found in seen.values())
+
+
+def _problems_between(train: _Part, test: _Part) -> list[str]:
+    problems = []
+    if shared := set(train.texts.values()) & set(test.texts.values()):
+        problems.append(
+            f"{len(shared):,} texts stand in both {train.table.origin} and {test.table.origin}: a leak from train to test"
+        )
+    if strange := set(test.labels.values()) - set(train.labels.values()):
+        problems.append(f"{test.table.origin} has labels that {train.table.origin} lacks: {', '.join(sorted(strange)[:5])}")
+    return problems
+
+
+def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
+    texts = list(part.texts.values())
+    pairs = [pair for _, pair in texts] if part.columns.text_pair else None
+    split = Split([text for text, *_ in texts], pairs, np.zeros(len(texts), np.int64))
+    encoded = encode_split(split, tokenizer, max_length)
     lengths = encoded.lengths if texts else np.zeros(1, np.int64)
-    if no_text:
-        problems.append(f"{table.origin}: no text in {table.places(no_text)}")
-    if no_label:
-        problems.append(f"{table.origin}: no label in {table.places(no_label)}")
-    if len(counts) < 2:
-        problems.append(f"{table.origin}: one class only")
-    if rare := [name for name, count in counts.items() if count < 5]:
-        problems.append(f"{table.origin}: {len(rare)} classes have fewer than 5 examples: {', '.join(rare[:5])}")
-    conflicting = _conflicting(raw_texts, raw_labels)
-    if conflicting:
-        problems.append(f"{table.origin}: {conflicting:,} texts stand there with different labels")
     return {
-        "origin": table.origin,
-        "rows": len(table),
-        "columns": ", ".join(table.columns),
-        "text": columns.text,
-        "label": columns.label,
-        "classes": dict(counts.most_common()),
-        "empty_texts": len(no_text),
-        "empty_labels": len(no_label),
-        "duplicate_texts": duplicates,
+        "origin": part.table.origin,
+        "rows": len(part.table),
+        "columns": ", ".join(part.table.columns),
+        "text": part.columns.text,
+        "label": part.columns.label,
+        "classes": dict(Counter(part.labels.values()).most_common()),
+        "empty_texts": part.empty_texts,
+        "empty_labels": part.empty_labels,
+        "duplicate_texts": len(texts) - len(set(texts)),
         "tokens_median": int(np.median(lengths)),
         "tokens_95th_percentile": int(np.percentile(lengths, 95)),
         "tokens_longest": int(lengths.max()),
         "truncated": encoded.truncated,
         "truncated_share": round(encoded.truncated / max(1, len(texts)), 4),
-    }, texts
-
-
-def _joined(table: Table, columns: Columns) -> list[Any]:
-    """Each row's text, or its two texts as one; nothing where one of them is missing."""
-    texts = table.columns[columns.text]
-    if not columns.text_pair:
-        return texts
-    pairs = zip(texts, table.columns[columns.text_pair], strict=True)
-    return [None if is_missing(text) or is_missing(pair) else f"{text} {pair}" for text, pair in pairs]
-
-
-def _named(table: Table, label: str) -> list[Any]:
-    """Each row's label, by its name where the file declares names for numbers."""
-    names = dict(enumerate(table.declared.get(label, [])))
-    return [names.get(value, value) for value in table.columns[label]]
-
-
-def _conflicting(texts: list[Any], labels: list[Any]) -> int:
-    """Number of texts that occur with more than one label."""
-    seen: dict[str, set[str]] = {}
-    for text, label in zip(texts, labels, strict=True):
-        seen.setdefault(str(text), set()).add(str(label))
-    return sum(len(found) > 1 for text, found in seen.items() if not is_missing(text))
+    }

@@ -40,6 +40,32 @@ class Examples:
     table: Table
 
 
+@dataclass(frozen=True)
+class Cells:
+    """One column as strings.
+
+    Attributes:
+        table: where it stands.
+        values: one a row; of no meaning in the rows of `wrong`.
+        empty: rows that hold nothing.
+        wrong: rows that cannot be used, the empty ones among them, by what is wrong.
+    """
+
+    table: Table
+    values: list[str]
+    empty: list[int]
+    wrong: dict[str, list[int]]
+
+    def problems(self) -> list[str]:
+        """What is wrong, with the places."""
+        return [f"{what} in {self.table.places(rows)}" for what, rows in self.wrong.items() if rows]
+
+    def usable(self) -> list[int]:
+        """The rows that can be used, in order."""
+        unusable = set().union(*self.wrong.values())
+        return [row for row in range(len(self.values)) if row not in unusable]
+
+
 def find(table: Table, data: DataConfig) -> Columns:
     """The columns that were named, or that the usual names and the shape of the table tell.
 
@@ -94,13 +120,9 @@ def examples(table: Table, columns: Columns) -> Examples:
     Raises:
         InputError: texts or labels that are empty, missing or of the wrong type, with their lines.
     """
-    texts, problems = _texts(table, columns.text)
-    pairs = None
-    if columns.text_pair:
-        pairs, more = _texts(table, columns.text_pair)
-        problems += more
-    labels, more = _labels(table, columns.label)
-    problems += more
+    texts, labels = texts_in(table, columns.text), labels_in(table, columns.label)
+    pairs = texts_in(table, columns.text_pair) if columns.text_pair else None
+    problems = [problem for cells in (texts, pairs, labels) if cells for problem in cells.problems()]
     if problems:
         raise InputError(
             f"{table.origin} has rows that cannot be used",
@@ -108,8 +130,9 @@ def examples(table: Table, columns: Columns) -> Examples:
             expected="a text and a label in every row",
             fix="Mend or remove these rows; `lorabert data check FILE` shows the whole file",
         )
-    groups = _groups(table, columns.group) if columns.group else list(zip(texts, pairs or texts, strict=True))
-    return Examples(texts, pairs, labels, groups, table)
+    seconds = pairs.values if pairs else None
+    groups = _groups(table, columns.group) if columns.group else list(zip(texts.values, seconds or texts.values, strict=True))
+    return Examples(texts.values, seconds, labels.values, groups, table)
 
 
 def _groups(table: Table, name: str) -> list[Any]:
@@ -130,13 +153,13 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
 
 
-def _texts(table: Table, name: str) -> tuple[list[str], list[str]]:
+def texts_in(table: Table, name: str) -> Cells:
+    """A column of texts."""
     values = table.columns[name]
     empty = [row for row, value in enumerate(values) if is_missing(value)]
     odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes)) or _has_lone_surrogate(value)]
-    problems = [f"no text in column '{name}' in {table.places(empty)}"] if empty else []
-    problems += [f"something other than a text in column '{name}' in {table.places(odd)}"] if odd else []
-    return [str(value) for value in values], problems
+    wrong = {f"no text in column '{name}'": empty, f"something other than a text in column '{name}'": odd}
+    return Cells(table, [str(value) for value in values], empty, wrong)
 
 
 def _has_lone_surrogate(value: Any) -> bool:
@@ -144,51 +167,56 @@ def _has_lone_surrogate(value: Any) -> bool:
     return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _labels(table: Table, name: str) -> tuple[list[str], list[str]]:
-    """Labels as strings; an integer that a source declares a name for becomes that name."""
+def labels_in(table: Table, name: str) -> Cells:
+    """A column of labels; an integer that a source declares a name for becomes that name."""
     values, declared = table.columns[name], table.declared.get(name)
     empty = [row for row, value in enumerate(values) if is_missing(value)]
-    problems = [f"no label in column '{name}' in {table.places(empty)}"] if empty else []
     odd = [row for row, value in enumerate(values) if not is_missing(value) and not _usable(value)]
-    problems += [f"a label that is no name or whole number in column '{name}' in {table.places(odd)}"] if odd else []
-    strange = [row for row, value in enumerate(values) if declared and not odd and not _declares(declared, value)]
-    problems += [f"a number that stands for no class of column '{name}' in {table.places(strange)}"] if strange else []
-    if problems:
-        return [], problems
-    return [declared[int(value)] if declared and not isinstance(value, str) else _name_of(value) for value in values], []
+    strange = [row for row, value in enumerate(values) if declared and _usable(value) and not _declares(declared, value)]
+    wrong = {
+        f"no label in column '{name}'": empty,
+        f"a label that is no name or whole number in column '{name}'": odd,
+        f"a number that stands for no class of column '{name}'": strange,
+    }
+    unusable = {*empty, *odd, *strange}
+    return Cells(table, ["" if row in unusable else _name_of(value, declared) for row, value in enumerate(values)], empty, wrong)
 
 
 def _declares(declared: list[str], value: Any) -> bool:
-    return is_missing(value) or isinstance(value, str) or 0 <= int(value) < len(declared)
+    return isinstance(value, str) or 0 <= int(value) < len(declared)
 
 
 def _usable(value: Any) -> bool:
-    return isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, str):
+        return not _has_lone_surrogate(value)
+    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _name_of(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else str(value) if isinstance(value, bool) else str(int(value))
+def _name_of(value: Any, declared: list[str] | None) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return declared[int(value)] if declared else str(value) if isinstance(value, bool) else str(int(value))
 
 
-def label_names(examples: Examples, column: str) -> list[str]:
+def label_names(labels: list[str], table: Table, column: str) -> list[str]:
     """The classes in order: as the source declares them, whole numbers by value, names alphabetically.
 
     Raises:
         InputError: a single class, or a different label in every row.
     """
-    declared = examples.table.declared.get(column)
-    present = set(examples.labels)
+    declared = table.declared.get(column)
+    present = set(labels)
     if len(present) < 2:
         raise InputError(
-            f"{examples.table.origin}: the column '{column}' holds one class only",
-            got=f"'{next(iter(present))}' in all {len(examples.labels)} rows",
+            f"{table.origin}: the column '{column}' holds one class only",
+            got=f"'{next(iter(present))}' in all {len(labels)} rows",
             expected="at least two classes",
         )
-    if len(present) == len(examples.labels) > 20:
+    if len(present) == len(labels) > 20:
         raise InputError(
-            f"{examples.table.origin}: the column '{column}' has another value in each of its {len(present)} rows",
+            f"{table.origin}: the column '{column}' has another value in each of its {len(present)} rows",
             expected="labels that repeat",
-            fix=f"Name the right column with {examples.table.prefix}label",
+            fix=f"Name the right column with {table.prefix}label",
         )
     if declared:
         return declared
@@ -210,11 +238,8 @@ def texts_of(table: Table, text: str | None, text_pair: str | None) -> tuple[lis
     _require(table, "text", name, optional=False)
     _require(table, "text_pair", text_pair, optional=True)
     assert name is not None
-    texts, problems = _texts(table, name)
-    pairs = None
-    if text_pair:
-        pairs, more = _texts(table, text_pair)
-        problems += more
+    texts, pairs = texts_in(table, name), texts_in(table, text_pair) if text_pair else None
+    problems = [problem for cells in (texts, pairs) if cells for problem in cells.problems()]
     if problems:
         raise InputError(f"{table.origin} has rows that cannot be labelled", got="; ".join(problems))
-    return texts, pairs
+    return texts.values, pairs.values if pairs else None

@@ -199,7 +199,7 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig) -> Splits:
         data = dataclasses.replace(data, group="group")
     columns = find(raw["train"], data)
     found = {name: examples(table, columns_of(table, columns)) for name, table in raw.items()}
-    names = label_names(found["train"], columns.label)
+    names = label_names(found["train"].labels, raw["train"], columns.label)
     splits = {name: _indexed(part, names, "the labels of train") for name, part in found.items()}
     groups = found["train"].groups
     for name, share in (("test", data.test_share), ("validation", data.validation_share)):

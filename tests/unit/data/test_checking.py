@@ -1,11 +1,17 @@
 """What a file of labelled texts is told about itself."""
 
+import datetime
+import decimal
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tiny
 from lorabert.config import DataConfig
+from lorabert.data import sources
 from lorabert.data.checking import check_files
 from lorabert.errors import InputError
 
@@ -34,12 +40,73 @@ def test_every_problem_is_named_with_its_lines(tokenizer):
     file = csv("a.csv", "good film,pos", ",neg", "bad film,", "good film,neg", "good film,pos", "dull,neg")
     document = check_files([file], DataConfig(), tokenizer, 16)
     problems = "\n".join(document["problems"])
-    assert "no text in line 3" in problems
-    assert "no label in line 4" in problems
+    assert "a.csv: no text in column 'text' in line 3" in problems
+    assert "a.csv: no label in column 'label' in line 4" in problems
     assert "fewer than 5 examples: pos, neg" in problems
     assert "1 texts stand there with different labels" in problems
     [part] = document["parts"]
     assert (part["empty_texts"], part["empty_labels"], part["duplicate_texts"]) == (1, 1, 2)
+
+
+TEXTS, NAMES = tiny.reviews(40)[0], ["bad", "good"] * 20
+
+
+def jsonl(texts: list, labels: list) -> Path:
+    rows = [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
+    Path("a.jsonl").write_text("\n".join(rows))
+    return Path("a.jsonl")
+
+
+def parquet(texts: list, labels: list) -> Path:
+    pq.write_table(pa.table({"text": texts, "label": labels}), "a.parquet")
+    return Path("a.parquet")
+
+
+UNUSABLE = {
+    "list texts": lambda: jsonl([[text] for text in TEXTS], NAMES),
+    "half a character in a text": lambda: jsonl(["\ud800", *TEXTS[1:]], NAMES),
+    "bytes as texts": lambda: parquet([text.encode() for text in TEXTS], NAMES),
+    "list labels": lambda: jsonl(TEXTS, [["bad"], ["good"]] * 20),
+    "dict labels": lambda: jsonl(TEXTS, [{"bad": 1}, {"good": 1}] * 20),
+    "half a character in a label": lambda: jsonl(TEXTS, ["bad\ud800", "good"] * 20),
+    "bytes as labels": lambda: parquet(TEXTS, [b"bad", b"good"] * 20),
+    "broken numbers": lambda: jsonl(TEXTS, [0.5, 1.5] * 20),
+    "dates": lambda: parquet(TEXTS, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)] * 20),
+    "decimals": lambda: parquet(TEXTS, [decimal.Decimal(1), decimal.Decimal(2)] * 20),
+    "a number without a class": lambda: tiny.write_parquet("a.parquet", TEXTS, [0, 1, 2, 0] * 10, ["bad", "good"]),
+    "a label a row": lambda: jsonl(TEXTS, [f"id{row}" for row in range(40)]),
+}
+
+
+@pytest.mark.parametrize("file", UNUSABLE.values(), ids=UNUSABLE)
+def test_what_training_refuses_is_a_problem_in_the_same_words(tokenizer, file):
+    path = file()
+    with pytest.raises(InputError) as refused:
+        sources.load(DataConfig(train=str(path)))
+    document = check_files([path], DataConfig(), tokenizer, 16)
+    assert any((refused.value.got or refused.value.wrong) in problem for problem in document["problems"])
+    json.dumps(document, ensure_ascii=False).encode()  # can be written, whatever the file held
+
+
+@pytest.mark.parametrize("labels", [[["bad"]] * 40, [None] * 40], ids=["odd", "none"])
+def test_a_file_without_a_usable_label_is_reported_not_crashed_on(tokenizer, labels):
+    document = check_files([jsonl(TEXTS, labels)], DataConfig(), tokenizer, 16)
+    assert document["parts"][0]["classes"] == {}
+    assert len(document["problems"]) == 1
+
+
+def test_rows_that_cannot_be_used_are_left_out_of_the_figures(tokenizer):
+    [part] = check_files([jsonl(["a film", ["a film"], "\ud800", " ", *TEXTS], [[1], "x", "y", "x", *NAMES])],
+                         DataConfig(), tokenizer, 16)["parts"]  # fmt: skip
+    assert part["classes"] == {"bad": 20, "good": 20, "x": 2, "y": 1}
+    assert (part["rows"], part["empty_texts"], part["empty_labels"], part["duplicate_texts"]) == (44, 1, 0, 0)
+
+
+def test_the_second_file_is_read_by_the_columns_of_the_first_as_in_training(tokenizer):
+    train, other = csv("a.csv", "a film,x", "a tale,y"), csv("b.csv", "a book,x,", "a song,y,", header="review,label,text")
+    with pytest.raises(InputError, match=r"b\.csv has no column 'body'"):
+        check_files([csv("c.csv", "a film,x", "a tale,y", header="body,label"), other], DataConfig(), tokenizer, 16)
+    assert check_files([train, other], DataConfig(), tokenizer, 16)["parts"][1]["text"] == "text"
 
 
 def test_one_class_is_a_problem(tokenizer):

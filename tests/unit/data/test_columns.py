@@ -24,7 +24,7 @@ def labels_of(values: list, declared: list[str] | None = None) -> tuple[list[str
     """Each row's label, and the classes in order."""
     data = table({"label": declared} if declared else {}, text=[f"text {row}" for row in range(len(values))], label=values)
     part = examples(data, Columns("text", None, "label", None))
-    return part.labels, label_names(part, "label")
+    return part.labels, label_names(part.labels, data, "label")
 
 
 # ---- which column
@@ -102,7 +102,7 @@ def test_columns_are_asked_for_as_the_command_calls_them():
     with pytest.raises(InputError, match=r"with --text COLUMN\."):
         texts_of(data, None, None)
     with pytest.raises(InputError, match=r"with --label\."):
-        label_names(examples(data, Columns("a", None, "c", None)), "c")
+        label_names([str(row) for row in range(21)], data, "c")
 
 
 def test_a_named_group_column_is_kept_apart():
@@ -148,6 +148,11 @@ def test_declared_names_come_in_the_order_declared_even_those_that_never_occur()
 def test_a_number_that_no_declared_name_stands_for_is_refused_with_its_line(strange):
     with pytest.raises(InputError, match="line 4"):
         labels_of([0, 1, strange, 2], ["entailment", "neutral", "contradiction"])
+
+
+def test_all_that_is_wrong_with_labels_is_said_at_once():
+    with pytest.raises(InputError, match=r"no name or whole number .* line 2; a number that stands for no class .* line 3"):
+        labels_of([["a"], 7, 0], ["a", "b"])
 
 
 def test_the_order_of_labels_is_the_same_in_every_process():
@@ -204,13 +209,13 @@ def test_only_the_first_few_lines_are_listed():
         examples(data, Columns("text", None, "label", None))
 
 
-@pytest.mark.parametrize("value", [1.5, math.inf, ["x"], {"a": 1}, b"x"], ids=repr)
+@pytest.mark.parametrize("value", [1.5, math.inf, ["x"], {"a": 1}, b"x", "x\ud800"], ids=ascii)
 def test_a_label_that_is_no_name_or_whole_number_is_refused_with_its_line(value):
     with pytest.raises(InputError, match=r"no name or whole number in column 'label' in line 3"):
         labels_of(["x", value, "y"])
 
 
-@pytest.mark.parametrize("value", [["x"], {"a": 1}, b"x"], ids=repr)
+@pytest.mark.parametrize("value", [["x"], {"a": 1}, b"x", "x\ud800"], ids=ascii)
 def test_a_text_that_is_no_text_is_refused_with_its_line(value):
     with pytest.raises(InputError, match="something other than a text in column 'text' in line 3"):
         examples(table(text=["a", value], label=["x", "y"]), Columns("text", None, "label", None))
