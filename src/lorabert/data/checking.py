@@ -12,7 +12,7 @@ import numpy as np
 from lorabert.config import DataConfig
 from lorabert.data import tables
 from lorabert.data.columns import Columns, find, label_names, labels_in, texts_in
-from lorabert.data.encoding import encode_split
+from lorabert.data.encoding import whole_lengths
 from lorabert.data.sources import Split, asset_tables, columns_of
 from lorabert.data.tables import Table
 from lorabert.errors import InputError
@@ -129,8 +129,8 @@ def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
     texts = list(part.texts.values())
     pairs = [pair for _, pair in texts] if part.columns.text_pair else None
     split = Split([text for text, *_ in texts], pairs, np.zeros(len(texts), np.int64))
-    encoded = encode_split(split, tokenizer, max_length)
-    lengths = encoded.lengths if texts else np.zeros(1, np.int64)
+    lengths = whole_lengths(split, tokenizer) if texts else np.zeros(1, np.int64)
+    truncated = int((lengths > max_length).sum())
     return {
         "origin": part.table.origin,
         "rows": len(part.table),
@@ -144,6 +144,6 @@ def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
         "tokens_median": int(np.median(lengths)),
         "tokens_95th_percentile": int(np.percentile(lengths, 95)),
         "tokens_longest": int(lengths.max()),
-        "truncated": encoded.truncated,
-        "truncated_share": round(encoded.truncated / max(1, len(texts)), 4),
+        "truncated": truncated,
+        "truncated_share": round(truncated / max(1, len(texts)), 4),
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,21 +91,33 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     ids: list[list[int]] = []
     segments: list[list[int]] = []
     truncated = 0
-    hidden: dict[str, Any] = {"disable": True} if quiet or len(split) < _BATCH else {}  # otherwise TQDM_DISABLE decides
-    bar = tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", **hidden)
-    with bar:
-        for start in range(0, len(split), _BATCH):
-            texts = split.texts[start : start + _BATCH]
-            pairs = split.pairs[start : start + _BATCH] if split.pairs else None
-            batch = tokenizer(texts, pairs, truncation=True, max_length=max_length)
-            ids += batch["input_ids"]
-            segments += batch.get("token_type_ids", [])
-            truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
-            bar.update(len(texts))
+    for batch in _tokenised(split, tokenizer, name, quiet=quiet, truncation=True, max_length=max_length):
+        ids += batch["input_ids"]
+        segments += batch.get("token_type_ids", [])
+        truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     types = np.concatenate(segments).astype(np.uint8) if segments and split.pairs else None
     flat = np.concatenate(ids).astype(np.int32) if ids else np.zeros(0, np.int32)
     return EncodedSplit(flat, offsets, types, split.labels, truncated)
+
+
+def whole_lengths(split: Split, tokenizer: Any) -> np.ndarray:
+    """Tokens of each example before any cut, (n,) int64, with a progress bar on stderr."""
+    # Not verbose: it would warn that the model cannot take the longest, which nobody asks it to.
+    lean: dict[str, Any] = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
+    batches = _tokenised(split, tokenizer, **lean)
+    return np.array([len(ids) for batch in batches for ids in batch["input_ids"]], dtype=np.int64)
+
+
+def _tokenised(split: Split, tokenizer: Any, name: str = "", *, quiet: bool = False, **options: Any) -> Iterator[Any]:
+    """The tokenizer's answers, batch after batch."""
+    hidden: dict[str, Any] = {"disable": True} if quiet or len(split) < _BATCH else {}  # otherwise TQDM_DISABLE decides
+    with tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", **hidden) as bar:
+        for start in range(0, len(split), _BATCH):
+            texts = split.texts[start : start + _BATCH]
+            pairs = split.pairs[start : start + _BATCH] if split.pairs else None
+            yield tokenizer(texts, pairs, **options)
+            bar.update(len(texts))
 
 
 def _identity(tokenizer: Any) -> list[Any]:

@@ -3,8 +3,10 @@
 import datetime
 import decimal
 import json
+import logging
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,16 +26,27 @@ def csv(name: str, *rows: str, header: str = "text,label") -> Path:
 def test_a_good_file_has_no_problems_and_its_figures_are_right(tokenizer):
     texts, labels = tiny.reviews(40, 2)
     document = check_files([tiny.write_csv("a.csv", texts, labels)], DataConfig(), tokenizer, 16)
-    lengths = sorted(len(tokenizer(text, truncation=True, max_length=16)["input_ids"]) for text in texts)
     whole = [len(tokenizer(text)["input_ids"]) for text in texts]
     assert document["problems"] == []
     [part] = document["parts"]
     assert (part["rows"], part["columns"], part["text"], part["label"]) == (40, "text, label", "text", "label")
     assert part["classes"] == {"0": 20, "1": 20}
     assert (part["empty_texts"], part["empty_labels"], part["duplicate_texts"]) == (0, 0, 0)
-    assert part["tokens_longest"] == lengths[-1] == 16
+    assert part["tokens_longest"] == max(whole) > 16
+    assert part["tokens_median"] == int(np.median(whole))
+    assert part["tokens_95th_percentile"] == int(np.percentile(whole, 95)) > 16
     assert part["truncated"] == sum(length > 16 for length in whole) > 0
     assert part["truncated_share"] == pytest.approx(part["truncated"] / 40, abs=1e-4)
+
+
+def test_texts_longer_than_the_model_takes_are_measured_whole_and_without_a_warning(tokenizer, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    caplog.set_level(logging.WARNING, "transformers")
+    [part] = check_files([csv("a.csv", f"{'film ' * 2000},x", "a film,y")], DataConfig(), tokenizer, 16)["parts"]
+    assert (part["tokens_longest"], part["truncated"], part["truncated_share"]) == (2002, 1, 0.5)
+    assert caplog.messages == []
+    tokenizer("film " * 2000)
+    assert "longer than" in caplog.text  # what is heard where a text is too long
 
 
 def test_every_problem_is_named_with_its_lines(tokenizer):
@@ -145,10 +158,12 @@ def test_named_columns_and_encoding_are_used(tokenizer):
 
 def test_pairs_are_checked_as_pairs(tokenizer):
     rows = [f"{'a good film ' * 3},claim {row},{row % 2}" for row in range(20)]
-    document = check_files([csv("a.csv", *rows, header="premise,hypothesis,label")], DataConfig(), tokenizer, 16)
+    document = check_files([csv("a.csv", *rows, header="premise,hypothesis,label")], DataConfig(), tokenizer, 12)
     assert document["parts"][0]["duplicate_texts"] == 0
     assert not any("different labels" in problem for problem in document["problems"])
-    assert document["parts"][0]["tokens_longest"] > 12
+    whole = [len(tokenizer("a good film " * 3, f"claim {row}")["input_ids"]) for row in range(20)]
+    assert document["parts"][0]["tokens_longest"] == max(whole) > 12
+    assert document["parts"][0]["truncated"] == sum(length > 12 for length in whole)
 
 
 def test_classes_have_the_names_that_training_gives_them(tokenizer):
