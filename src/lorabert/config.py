@@ -112,7 +112,7 @@ class TrainConfig:
     seed: int = 42
     """All that is random follows it: head and adapter initialisation, data order, dropout, splits."""
     learning_rate: float | None = None
-    """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit and head."""
+    """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit, 1e-2 for head."""
     loraplus_lr_ratio: float = 1.0
     """LoRA+: the rate of B, and of all vectors, over learning_rate, which stays that of A (Hayou et al. 2024); 1 is LoRA."""
     num_train_epochs: int = 3
@@ -355,14 +355,29 @@ def _config_first(argv: list[str]) -> list[str]:
     return first + rest
 
 
+# What other tools call these options.
+USUAL_NAMES = {
+    "lr": "train.learning_rate",
+    "batch_size": "train.per_device_train_batch_size",
+    "epochs": "train.num_train_epochs",
+    "patience": "train.early_stopping_patience",
+    "fp16": "train.precision",
+    "bf16": "train.precision",
+    "rank": "lora.r",
+    "dataset": "data.name",
+    "model_name_or_path": "model.name",
+}
 _UNKNOWN = re.compile(
     r"[Uu]nrecognized arguments: --([\w.\-]+)"
     r"|[Kk]ey [\"']([\w.\-]+)[\"'] is not expected"
     r"|Option [\"']([\w.\-]+)[\"'] is not accepted"
-    r"|does not accept option [\"']([\w.\-]+)[\"']"
+    r"|(?:Group [\"']([\w.]+)[\"'] )?does not accept option [\"']([\w.\-]+)[\"']"
 )
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)".*?(?:Given value|Got value): (.*)$')
+_VALUE_OF_A_SECTION = re.compile(r"Parser key \"(\w+)\": Unable to load config '(.*?)'")
 _MISSING_FILE = re.compile(r'Parser key "config": File does not exist: (.*)$')
+_SETS_NOTHING = re.compile(r"Unexpected config: ?(.*)$")
+_SHOWN = 200
 
 
 def _explained(parser: ArgumentParser, message: str) -> InputError:
@@ -370,24 +385,42 @@ def _explained(parser: ArgumentParser, message: str) -> InputError:
     message = re.sub(r"\s+", " ", message).strip()
     see = f"See `{parser.prog} --help`"
     if unknown := _UNKNOWN.search(message):
-        key = next(group for group in unknown.groups() if group)
+        key = ".".join(filter(None, unknown.groups()))
         near = _nearest(key, [option.lstrip("-") for option in parser._option_string_actions])
         return InputError("Unknown option or key", got=f"`{key}`", fix=f"Did you mean `{near}`? {see}" if near else see)
     if missing := _MISSING_FILE.search(message):
         return InputError("There is no such configuration file", got=missing[1], fix="Check the path after --config")
+    if value := _VALUE_OF_A_SECTION.search(message):
+        return InputError(
+            f"`{value[1]}` is a section", got=f"'{_cut(value[2])}'", expected=f"keys below it: --{value[1]}.KEY VALUE", fix=see
+        )
     if wrong := _WRONG_VALUE.search(message):
         return InputError(
-            f"`{wrong[1]}` has a value it cannot take", got=f"'{wrong[2]}'", expected=_type_of(parser, wrong[1]), fix=see
+            f"`{wrong[1]}` has a value it cannot take", got=f"'{_cut(wrong[2])}'", expected=_type_of(parser, wrong[1]), fix=see
         )
-    return InputError("The command line or its configuration cannot be read", got=message, fix=see)
+    if nothing := _SETS_NOTHING.search(message):
+        got = f"'{_cut(nothing[1])}'" if nothing[1] else "an empty file"
+        return InputError("The configuration file sets nothing", got=got, expected="YAML such as `train: {seed: 1}`", fix=see)
+    return InputError("The command line or its configuration cannot be read", got=_cut(message), fix=see)
 
 
-def _nearest(key: str, known: list[str]) -> str | None:
-    """The known option closest to `key`, compared whole and then by its last word."""
+def _cut(text: str) -> str:
+    """As much of a text as one reads: it may be a file."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _nearest(key: str, options: list[str]) -> str | None:
+    """The option that others call `key`, or the one closest to it, compared whole and then by its last word."""
+    sections = {option.partition(".")[0] for option in options if "." in option}
+    known = [option for option in options if option not in sections]
+    usual = {name: option for name, option in USUAL_NAMES.items() if option in known}
+    word = key.rsplit(".", 1)[-1]
+    if option := usual.get(word.replace("-", "_").lower()):
+        return option
     if near := difflib.get_close_matches(key, known, n=1, cutoff=0.7):
         return near[0]
-    by_last_word = {option.rsplit(".", 1)[-1]: option for option in known}
-    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_last_word, n=1, cutoff=0.6)
+    by_last_word = usual | {option.rsplit(".", 1)[-1]: option for option in known}
+    near = difflib.get_close_matches(word, by_last_word, n=1, cutoff=0.6)
     return by_last_word[near[0]] if near else None
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import re
 import typing
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_load_takes_overrides():
         ("trian.seed", "train.seed"),
         ("data.lable", "data.label"),
         ("model.maxlength", "model.max_length"),
+        ("train.lr", "train.learning_rate"),
+        ("lr", "train.learning_rate"),
+        ("train.batch_size", "train.per_device_train_batch_size"),
+        ("train.batch-size", "train.per_device_train_batch_size"),
+        ("train.epochs", "train.num_train_epochs"),
+        ("epochs", "train.num_train_epochs"),
+        ("lora.rank", "lora.r"),
+        ("lora.alpha_", "lora.lora_alpha"),
+        ("model.max_seq_length", "model.max_length"),
     ],
 )
 @pytest.mark.parametrize("where", ["line", "file"])
@@ -106,8 +116,36 @@ def test_an_unknown_key_is_refused_with_the_nearest_match(key, nearest, where):
     words = ["--config", yaml_file(text)] if where == "file" else [f"--{key}", "1"]
     with pytest.raises(InputError, match="Unknown option or key") as refused:
         configured(*words)
-    assert name in str(refused.value)
-    assert f"`{nearest}`" in str(refused.value)
+    assert refused.value.got == f"`{key}`"
+    assert refused.value.fix.startswith(f"Did you mean `{nearest}`?")
+
+
+@pytest.mark.parametrize("key", ["tran", "modl", "lorra", "train.dat"])
+def test_a_section_is_never_the_nearest_match(key):
+    with pytest.raises(InputError) as refused:
+        configured(f"--{key}", "1")
+    assert [section for section in SECTIONS if f"`{section}`" in refused.value.fix] == []
+
+
+def test_every_usual_name_of_an_option_leads_to_one_that_there_is():
+    options = {".".join(knob) for knob in KNOBS}
+    assert set(config.USUAL_NAMES.values()) <= options
+    assert [name for name in config.USUAL_NAMES if any(option.endswith(f".{name}") for option in options)] == []
+
+
+def test_an_option_of_another_command_is_not_advised():
+    other = options_parser("lorabert serve", "")
+    other.add_argument("--port", type=int)
+    with pytest.raises(InputError) as refused:
+        parse(other, ["--batch_size", "3"])
+    assert refused.value.fix == "See `lorabert serve --help`"
+
+
+@pytest.mark.parametrize("value", ["3", "reviews.csv"])
+def test_a_section_that_gets_a_value_on_the_line_is_refused(value):
+    Path("reviews.csv").write_text("text,label\na,x\n")
+    with pytest.raises(InputError, match=rf"`train` is a section\. Got '{value}'\. Expected keys below it"):
+        configured("--train", value)
 
 
 def test_an_abbreviated_option_is_not_guessed():
@@ -189,6 +227,20 @@ def test_a_missing_file_is_refused_by_name():
 def test_a_file_that_is_no_mapping_is_refused(text):
     with pytest.raises(InputError):
         configured("--config", yaml_file(text))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n"])
+def test_a_file_that_sets_nothing_is_refused_in_words(text):
+    with pytest.raises(InputError, match=r"sets nothing\. Got .*(an empty file|# nothing yet).*\. Expected YAML"):
+        configured("--config", yaml_file(text))
+
+
+@pytest.mark.parametrize("text", ["text,label\n" + "a film,good\n" * 999, f"train: {{seed: {list(range(999))}}}\n"])
+def test_a_long_value_is_cut_in_the_message(text):
+    with pytest.raises(InputError) as refused:
+        configured("--config", yaml_file(text))
+    assert 200 <= len(refused.value.got) <= 210
+    assert refused.value.got.rstrip("'").endswith("…")
 
 
 @pytest.mark.parametrize("words", [["--config"], ["word"], ["--train.seed"], ["--lora", "nope"], ["--config", "."]])
@@ -301,6 +353,12 @@ def test_a_record_that_this_version_cannot_read_is_refused(change):
 def test_a_configuration_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         LoraConfig().r = 4
+
+
+def test_the_help_tells_the_learning_rates_that_are_used():
+    help_text = " ".join(options_parser("lorabert train", "", with_config=True).format_help().split())
+    told = re.search(r"by default (.*?) \(type", help_text)[1]
+    assert {method: float(rate) for rate, method in re.findall(r"(\S+) for (\w+)", told)} == DEFAULT_LEARNING_RATE
 
 
 def test_every_knob_has_its_help_beneath_it():
