@@ -157,12 +157,12 @@ def texts_in(table: Table, name: str) -> Cells:
     """A column of texts."""
     values = table.columns[name]
     empty = [row for row, value in enumerate(values) if is_missing(value)]
-    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes)) or _has_lone_surrogate(value)]
+    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes)) or has_lone_surrogate(value)]
     wrong = {f"no text in column '{name}'": empty, f"something other than a text in column '{name}'": odd}
     return Cells(table, [str(value) for value in values], empty, wrong)
 
 
-def _has_lone_surrogate(value: Any) -> bool:
+def has_lone_surrogate(value: Any) -> bool:
     """Half of a character, which JSON can spell and no tokenizer can read."""
     return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
 
@@ -188,7 +188,7 @@ def _declares(declared: list[str], value: Any) -> bool:
 
 def _usable(value: Any) -> bool:
     if isinstance(value, str):
-        return not _has_lone_surrogate(value)
+        return not has_lone_surrogate(value)
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
@@ -227,14 +227,23 @@ def _is_integer(name: str) -> bool:
     return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
 
 
-def texts_of(table: Table, text: str | None, text_pair: str | None) -> tuple[list[str], list[str] | None]:
+def texts_of(
+    table: Table, text: str | None, text_pair: str | None, usual: str | None = None
+) -> tuple[list[str], list[str] | None]:
     """The texts of a table that needs no labels, and their second texts where a column for them is named.
+
+    Args:
+        table: that needs no labels.
+        text: column of the texts; if None the usual one, or the one that its name or the shape of the table tells.
+        text_pair: column of the second texts.
+        usual: column of the texts where it is there and no other was named.
 
     Raises:
         InputError: no such column, or texts that are empty or of the wrong type.
     """
     there = list(table.columns)
-    name = text or _by_name(TEXT_NAMES, there, taken=()) or (there[0] if len(there) == 1 else None)
+    usual, alone = usual if usual in there else None, there[0] if len(there) == 1 else None
+    name = text or usual or _by_name(TEXT_NAMES, there, taken=()) or alone
     _require(table, "text", name, optional=False)
     _require(table, "text_pair", text_pair, optional=True)
     assert name is not None

@@ -71,19 +71,34 @@ def read(path: Path, encoding: str = "utf-8", prefix: str = PREFIX) -> Table:
     if suffix == ".parquet":
         table = _parquet(path)
     else:
-        text = _decoded(path, encoding, prefix)
+        text = decoded(_content(path), str(path), encoding, prefix)
         table = _jsonl(str(path), text) if suffix in (".jsonl", ".ndjson") else delimited(str(path), text, tabs=suffix == ".tsv")
     if not len(table):
         raise InputError(f"{path} holds no rows", expected="a header and at least a few labelled texts")
     return dataclasses.replace(table, prefix=prefix)
 
 
-def _decoded(path: Path, encoding: str, prefix: str) -> str:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return content.decode(encoding).removeprefix("\ufeff")
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read", got=str(error.strerror)) from None
+
+
+def decoded(content: bytes, origin: str, encoding: str, prefix: str = PREFIX) -> str:
+    """The text of a file's bytes, without a mark of their order.
+
+    Args:
+        content: the bytes.
+        origin: where they come from, for messages.
+        encoding: its name in Python.
+        prefix: as `read` takes it.
+
+    Raises:
+        InputError: no such encoding, or bytes that are none in it (with the line).
+    """
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
     except LookupError:
         raise InputError(
             "No such encoding", got=f"'{encoding}'", expected="utf-8, cp1252, utf-16 or another that Python knows"
@@ -92,9 +107,9 @@ def _decoded(path: Path, encoding: str, prefix: str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         guess = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
         raise InputError(
-            f"{path} is not in the encoding {encoding}",
+            f"{origin} is not in the encoding {encoding}",
             got=f"the byte 0x{content[error.start]:02x} in line {line}",
-            fix=f"Save the file as UTF-8, or name its encoding, perhaps {prefix}encoding {guess}",
+            fix=f"Save it as UTF-8, or name its encoding, perhaps {prefix}encoding {guess}",
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from lorabert.cli.output import BASE, PRECISION, output
 from lorabert.config import options_parser, parse
+from lorabert.data import tables
+from lorabert.data.columns import has_lone_surrogate, texts_of
 from lorabert.errors import InputError
 
 
@@ -23,7 +26,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("adapter", help="Adapter, export or run folder, or a name in the store, such as emotion@1.")
     parser.add_argument("texts", nargs="*", default=[], help="Texts, or - to read them from stdin, a line each.")
     parser.add_argument("--file", type=str, default=None, help="CSV, TSV, JSONL or Parquet file to read the texts from.")
-    parser.add_argument("--text", type=str, default=None, help="Column of --file that holds the text; found by its name.")
+    parser.add_argument(
+        "--text", type=str, default=None, help="Column of --file that holds the text; the one trained on, or found by its name."
+    )
+    parser.add_argument("--text_pair", type=str, default=None, help="Column of the second text, for pairs; the one trained on.")
+    parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of --file or of stdin.")
     parser.add_argument("--base", type=str, default=None, help=BASE)
     parser.add_argument("--precision", choices=["fp32", "bf16", "auto"], default="fp32", help=PRECISION)
     parser.add_argument("--json", action="store_true", help="One JSON document: the object of a single text, or a list.")
@@ -47,13 +54,16 @@ def _texts(arguments: Any, columns: dict[str, str | None]) -> tuple[list[str], l
     if bool(arguments.texts) == bool(arguments.file):
         raise InputError("Nothing to label" if not arguments.file else "Texts and --file were both given",
                          expected="texts as words, or - for stdin, or --file FILE")  # fmt: skip
+    if arguments.text_pair and not columns["text_pair"]:
+        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
     if arguments.file:
-        from lorabert.data import tables
-        from lorabert.data.columns import texts_of
-
-        return texts_of(tables.read(Path(arguments.file)), arguments.text, columns["text_pair"])
+        table = tables.read(Path(arguments.file), arguments.encoding, prefix="--")
+        return texts_of(table, arguments.text, arguments.text_pair or columns["text_pair"], usual=columns["text"])
     if columns["text_pair"]:
         raise InputError("This adapter labels pairs of texts", fix="Give them with --file, a file that has both columns")
     if arguments.texts == ["-"]:
-        return [line.rstrip("\r\n") for line in sys.stdin], None
+        text = tables.decoded(sys.stdin.buffer.read(), "stdin", arguments.encoding, prefix="--")
+        return [line.rstrip("\n") for line in io.StringIO(text, newline=None)], None
+    if odd := [text for text in arguments.texts if has_lone_surrogate(text)]:
+        raise InputError("A text holds bytes that are no characters here", got=ascii(odd[0][:80]), fix="Give it with --file")
     return list(arguments.texts), None

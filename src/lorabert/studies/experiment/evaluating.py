@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from lorabert import hardware, runs
-from lorabert.config import from_dict
+from lorabert.config import DataConfig, from_dict
 from lorabert.data import sources
 from lorabert.errors import InputError, MismatchError
 from lorabert.runs import RunFolder
 from lorabert.shipping import loading, manifests, store
 from lorabert.studies.experiment.preparing import Say
 from lorabert.studies.experiment.scoring import score
+
+_NOTHING_NAMED = DataConfig()
 
 
 def adapter_of(target: Path | None) -> Path:
@@ -52,13 +54,22 @@ def _stored(reference: str) -> Path:
                          expected=error.expected, fix=error.fix) from None  # fmt: skip
 
 
-def evaluate(target: Path | None, *, data_file: Path | None = None, split: str = "test", base_name: str | None = None,
-             precision: str = "fp32", say: Say = print) -> dict[str, Any]:  # fmt: skip
+def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> sources.Split:
+    trained_on = manifest["data"]["columns"]
+    if named.text_pair and not trained_on["text_pair"]:
+        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
+    columns = {role: getattr(named, role) or trained_on[role] for role in ("text", "text_pair", "label")}
+    return sources.labelled(file, dataclasses.replace(named, **columns), manifest["labels"], prefix="--")
+
+
+def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataConfig = _NOTHING_NAMED, split: str = "test",
+             base_name: str | None = None, precision: str = "fp32", say: Say = print) -> dict[str, Any]:  # fmt: skip
     """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
 
     Args:
         target: run, adapter or export folder; the newest finished run when None.
         data_file: labelled texts to evaluate on instead of the recorded data.
+        named: its columns, where they are not those trained on, and its encoding.
         split: train, validation or test of the recorded data.
         base_name: where the base lies, when not where the manifest says.
         precision: of the matrix products: fp32, bf16 or auto.
@@ -77,9 +88,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, split: str =
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
     settings = from_dict(manifest["config"])
     if data_file:
-        columns = {key: manifest["data"]["columns"][key] for key in ("text", "text_pair", "label")}
-        wanted = dataclasses.replace(settings.data, group=None, **columns)
-        part, origin = sources.labelled(data_file, wanted, manifest["labels"]), str(data_file)
+        part, origin = _labelled(data_file, manifest, named), str(data_file)
     else:
         part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
         origin = f"{manifest['data']['origin']} ({split})"
