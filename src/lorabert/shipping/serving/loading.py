@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from lorabert.engine.multilora import Shared, read
 from lorabert.engine.packed import Adapter
-from lorabert.errors import InputError, MismatchError
+from lorabert.errors import InputError, MismatchError, Unsupported
 from lorabert.models import bases
 from lorabert.models.bases import Base
 from lorabert.models.families import FAMILIES
@@ -52,6 +54,16 @@ class Served:
     bytes: int
     texts: list[str]
     logits: np.ndarray
+
+
+@contextmanager
+def shareable(what: str) -> Iterator[None]:
+    """Refuse what the engine does not know, or what has changed the base itself, with the way that is left."""
+    try:
+        yield
+    except Unsupported as unknown:
+        fix = "`lorabert export` makes a plain model of an adapter, which other servers take"
+        raise InputError(f"{what} cannot be served", got=unknown.why, fix=fix) from None
 
 
 class Loader:
@@ -99,7 +111,8 @@ class Loader:
         if logits.shape != (len(texts), len(labels)):
             found = f"it has {len(texts)} recorded texts, {len(labels)} labels and logits of shape {logits.shape}"
             raise MismatchError(f"The adapter {name!a}", [found])
-        adapter = read(folder, self._shared)
+        with shareable(f"The adapter {name!a}"):
+            adapter = read(folder, self._shared)
         if wrong := misfits(adapter, self._model, len(labels)):
             raise MismatchError(f"The adapter {name!a}", wrong)
         return Served(

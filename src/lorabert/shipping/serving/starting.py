@@ -20,7 +20,7 @@ from lorabert.models.bases import Base
 from lorabert.shipping import fingerprints
 from lorabert.shipping.manifests import MANIFEST, manifest_of
 from lorabert.shipping.serving.catalogue import Catalogue, readable
-from lorabert.shipping.serving.loading import Loader
+from lorabert.shipping.serving.loading import Loader, shareable
 from lorabert.shipping.serving.metrics import Metrics
 from lorabert.shipping.serving.registry import Registry
 from lorabert.shipping.serving.scheduler import Scheduler
@@ -110,11 +110,12 @@ def engine_of(base: Base, precision: str) -> tuple[Any, Shared]:
     """The base in memory: the classifier it was loaded into, and its forward for any adapters.
 
     Raises:
-        Unsupported: the engine does not know the architecture.
+        InputError: the engine does not know the architecture.
     """
     kernels.state()  # compiled now where they must be, not while a first request waits
     model = bases.load(base, ["0", "1"]).model
-    return model, Shared(model, DTYPES[precision])
+    with shareable(f"The base '{base.name}'"):
+        return model, Shared(model, DTYPES[precision])
 
 
 def service_of(targets: Targets, base: Base, settings: Settings) -> Service:

@@ -1,5 +1,9 @@
 import threading
 
+import pytest
+
+import serving
+from lorabert.errors import InputError
 from lorabert.shipping.serving import starting
 from lorabert.shipping.serving.settings import Settings
 
@@ -16,3 +20,12 @@ def test_the_base_is_made_ready_in_a_thread_that_ends(kinds, monkeypatch):
     service.close()
     assert made[0] is not threading.current_thread()
     assert not made[0].is_alive()
+
+
+@pytest.mark.parametrize(("family", "method"), [("bert", "full"), ("mpnet", "lora")])
+def test_what_cannot_share_a_base_is_refused_with_the_way_that_is_left(family, method, base_folder, tmp_path):
+    adapter = serving.save_adapter(tmp_path / "adapter", base_folder(family), ["no", "yes"], method=method)
+    with pytest.raises(InputError, match="cannot be served") as refused:
+        starting.started([str(adapter)], None, Settings().resolved())
+    assert "lorabert export" in str(refused.value)
+    assert "--train" not in str(refused.value)
