@@ -36,6 +36,13 @@ def test_training_learned_what_is_there_to_learn(run):
     assert run["metrics"]["accuracy"]["value"] > run["baselines"]["majority class"]["accuracy"]["value"] + 0.2
 
 
+def test_training_that_ended_too_early_says_how_to_go_on(here, workplace):
+    done = here("train", *workplace, "--train.num_train_epochs", "2", "--train.baselines", "false", "--out", "early")
+    assert done.code == 0, done.err
+    assert "still falling when training ended" in done.out
+    assert "--train.early_stopping_patience 3" in done.out
+
+
 def test_run_folder_holds_what_the_design_promises(shell, run):
     folder = shell.folder / run["run"]
     assert {path.name for path in folder.iterdir()} == {

@@ -36,7 +36,9 @@ def run_options(parser: Any) -> None:
 
 def train(settings: RunConfig, arguments: Any) -> None:
     """Make the run and show what came of it."""
+    from lorabert.runs import RunFolder
     from lorabert.studies import experiment
+    from lorabert.studies.reporting import verdicts
 
     if processes.rank():
         # What a follower was doing needs no farewell, and it may be waiting where Python sees no signal.
@@ -51,6 +53,8 @@ def train(settings: RunConfig, arguments: Any) -> None:
         metrics_table(out, f"Test: {document['data']['examples']['test']:,} examples, points [95% interval]", rows)
         per_class_table(out, document["per_class"])
         out.say(_advice(document))
+        if further := verdicts.more_epochs(RunFolder.open(Path(document["run"])).events()):
+            out.say(further)
         out.say(f"Adapter: {document['adapter']}")
         out.result(document)
 

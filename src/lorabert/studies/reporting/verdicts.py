@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lorabert.evidence.calibration import Bin
+
+# With fewer optimizer steps LoRA at its default rate has learnt little (docs/LOG.md, 2026-11-26).
+_ENOUGH_STEPS = 200
 
 
 def data_name(record: dict[str, Any]) -> str:
@@ -74,12 +78,26 @@ def learning(events: Sequence[dict[str, Any]], logging_steps: int) -> list[str]:
         best, last = min(validation, key=lambda event: event["loss"]), validation[-1]
         later = "" if best is last else f", and {last['loss']:.3f} at the end"
         lines.append(f"The validation loss is lowest after epoch {best['epoch']:g}, at {best['loss']:.3f}{later}.")
-        if best is last and len(validation) > 1:
-            lines.append("It was still falling when training ended: more epochs may help.")
+        if further := more_epochs(events):
+            lines.append(further)
         elif best is not last:
             lines.append("A loss that rises again comes from wrong answers that it grows sure of; "
                          "`--train.early_stopping_patience` keeps the best epoch.")  # fmt: skip
     return lines
+
+
+def more_epochs(events: Sequence[dict[str, Any]]) -> str:
+    """What to try where the validation loss was still falling when training ended; nothing where it was not."""
+    validation = [event for event in events if event["event"] == "validation"]
+    if len(validation) < 2 or validation[-1]["loss"] >= min(event["loss"] for event in validation[:-1]):
+        return ""
+    epochs, steps = len(validation), validation[-1]["step"]
+    few = f", after {steps:,} steps" if steps < _ENOUGH_STEPS else ""
+    return (
+        f"The validation loss was still falling when training ended{few}: more epochs may help "
+        f"(`--train.num_train_epochs {max(2 * epochs, math.ceil(_ENOUGH_STEPS * epochs / steps))} "
+        "--train.early_stopping_patience 3`)."
+    )
 
 
 def calibrated(bins: Sequence[Bin], error: float) -> str:
