@@ -56,13 +56,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _speak_unicode() -> None:
     """Files and pipes carry UTF-8 whatever the locale says, as texts may hold any character; a terminal what it can."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):  # a notebook's, or a test's
             continue
         if stream.isatty():
             stream.reconfigure(errors="replace")
         else:
-            stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "backslashreplace")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _run(verb: str, argv: list[str]) -> int:
