@@ -227,6 +227,17 @@ def _is_integer(name: str) -> bool:
     return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
 
 
+def pair_column(named: str | None, trained_on: str | None) -> str | None:
+    """The column of second texts that an adapter reads: the one that was named, or the one it was trained on.
+
+    Raises:
+        InputError: one was named for an adapter of single texts.
+    """
+    if named and not trained_on:
+        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
+    return named or trained_on
+
+
 def texts_of(
     table: Table, text: str | None, text_pair: str | None, usual: str | None = None
 ) -> tuple[list[str], list[str] | None]:

@@ -12,7 +12,7 @@ from typing import Any
 from lorabert.cli.output import BASE, PRECISION, output
 from lorabert.config import options_parser, parse
 from lorabert.data import tables
-from lorabert.data.columns import has_lone_surrogate, texts_of
+from lorabert.data.columns import has_lone_surrogate, pair_column, texts_of
 from lorabert.errors import InputError
 
 
@@ -54,12 +54,11 @@ def _texts(arguments: Any, columns: dict[str, str | None]) -> tuple[list[str], l
     if bool(arguments.texts) == bool(arguments.file):
         raise InputError("Nothing to label" if not arguments.file else "Texts and --file were both given",
                          expected="texts as words, or - for stdin, or --file FILE")  # fmt: skip
-    if arguments.text_pair and not columns["text_pair"]:
-        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
+    pair = pair_column(arguments.text_pair, columns["text_pair"])
     if arguments.file:
         table = tables.read(Path(arguments.file), arguments.encoding, prefix="--")
-        return texts_of(table, arguments.text, arguments.text_pair or columns["text_pair"], usual=columns["text"])
-    if columns["text_pair"]:
+        return texts_of(table, arguments.text, pair, usual=columns["text"])
+    if pair:
         raise InputError("This adapter labels pairs of texts", fix="Give them with --file, a file that has both columns")
     if arguments.texts == ["-"]:
         text = tables.decoded(sys.stdin.buffer.read(), "stdin", arguments.encoding, prefix="--")

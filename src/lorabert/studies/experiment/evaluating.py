@@ -9,6 +9,7 @@ from typing import Any
 from lorabert import hardware, runs
 from lorabert.config import DataConfig, from_dict
 from lorabert.data import sources
+from lorabert.data.columns import pair_column
 from lorabert.errors import InputError, MismatchError
 from lorabert.runs import RunFolder
 from lorabert.shipping import loading, manifests, store
@@ -56,10 +57,13 @@ def _stored(reference: str) -> Path:
 
 def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> sources.Split:
     trained_on = manifest["data"]["columns"]
-    if named.text_pair and not trained_on["text_pair"]:
-        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
-    columns = {role: getattr(named, role) or trained_on[role] for role in ("text", "text_pair", "label")}
-    return sources.labelled(file, dataclasses.replace(named, **columns), manifest["labels"], prefix="--")
+    wanted = dataclasses.replace(
+        named,
+        text=named.text or trained_on["text"],
+        text_pair=pair_column(named.text_pair, trained_on["text_pair"]),
+        label=named.label or trained_on["label"],
+    )
+    return sources.labelled(file, wanted, manifest["labels"], prefix="--")
 
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataConfig = _NOTHING_NAMED, split: str = "test",
