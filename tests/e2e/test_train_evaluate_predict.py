@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 from lorabert.errors import InputError
 from lorabert.shipping import adapters
 
@@ -41,6 +42,18 @@ def test_training_that_ended_too_early_says_how_to_go_on(here, workplace):
     assert done.code == 0, done.err
     assert "still falling when training ended" in done.out
     assert "--train.early_stopping_patience 3" in done.out
+
+
+def test_no_more_epochs_are_advised_where_every_answer_is_right(shell, here, workplace):
+    words = ["awful", "wonderful"] * 120
+    tiny.write_csv(shell.folder / "easy.csv", [f"{word} film {number}" for number, word in enumerate(words)], words)
+    options = ("--data.train", "easy.csv", "--train.num_train_epochs", "4", "--train.baselines", "false", "--out", "right")
+    done = here("train", *workplace, *options)
+    losses = [json.loads(line)["loss"] for line in (shell.folder / "right/metrics.jsonl").read_text().splitlines()
+              if '"validation"' in line]  # fmt: skip
+    assert losses[-1] < min(losses[:-1])  # it was falling
+    assert "100.0 [" in done.out
+    assert "still falling" not in done.out
 
 
 def test_run_folder_holds_what_the_design_promises(shell, run):
