@@ -1,0 +1,140 @@
+"""Make docs/reliability.md from the records in docs/records/reliability/: python docs/reliability.py. A test keeps them together.
+
+A record is what a long suite left (tests/reliability.py writes it); what it attacks, and which promise, stands here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "docs" / "records" / "reliability"
+PAGE = ROOT / "docs" / "reliability.md"
+Document = dict[str, Any]
+
+
+class Suite(NamedTuple):
+    """What a suite is about.
+
+    Attributes:
+        title: of its section.
+        promise: what is promised, as a sentence.
+        attack: what is done to it.
+        held: what must be true of every case.
+        untried: what it leaves out.
+    """
+
+    title: str
+    promise: str
+    attack: str
+    held: str
+    untried: str = ""
+
+
+SUITES = {
+    "kill": Suite(
+        "Killed at any moment",
+        "What was said to be saved is not lost: the same command, with `--resume` for `train`, goes on and ends as if nothing "
+        "had happened.",
+        "`train`, `compare`, `sweep`, `store add`, `export` and `data fetch`, each a process of its own, are ended by SIGKILL at "
+        "a random moment of their undisturbed time, and then given again as the docs say.",
+        "The adapter's weights are bit-identical to the undisturbed run's (CPU, fp32), an export's files and an asset's too; "
+        "nothing that looks complete is not; no lock and no partial file keeps the next start from its work, and none is left.",
+        "A power cut, which loses what the system had not yet written: files are flushed before they are moved to their places, "
+        "but only a kill of the process is simulated.",
+    ),
+    "disk": Suite(
+        "A disk that fails",
+        "A full, read-only or vanishing disk costs the work since the last checkpoint at most, and is said in one paragraph.",
+        "Every write, flush, rename and folder of a command, counted by a library that is loaded before the C library, is "
+        "refused from a random one on with ENOSPC, EDQUOT, EROFS or EIO; and run folders are removed while they are written to.",
+        "Exit 2 and one paragraph, no traceback; nothing that was complete before is touched; the same command ends with the "
+        "undisturbed run's weights once the disk is well again.",
+        "Disks that lie: that say a write was done and return other bytes. Hashes find those when a folder is loaded.",
+    ),
+    "network": Suite(
+        "A network that fails",
+        "A hub or a package index that fails costs a clear error or a completed retry, and never a spoilt cache.",
+        "A hub and a package index on loopback answer slowly, cut an answer in the middle, answer 401, 403, 404, 429 with "
+        "Retry-After, 500, redirect, or send other bytes of the right length, for one request or for all.",
+        "Exit 0 with the right bytes, or exit 2 and one paragraph; when the network is well again the same command works, with "
+        "the cache that the fault left.",
+        "Proxies, TLS that fails, and the hub's Xet storage.",
+    ),
+}
+
+
+def page(records: dict[str, Document]) -> str:
+    """The whole page, from records by their names."""
+    strange = sorted(set(records) - set(SUITES))
+    if strange:
+        raise KeyError(f"docs/reliability.py does not say what {', '.join(strange)} is about")
+    shown = [(SUITES[name], records[name]) for name in SUITES if name in records]
+    head = (
+        "# Reliability\n\nWhat is promised, what was attacked, how often, and what held. Made by `python docs/reliability.py` "
+        "from the records in `docs/records/reliability/`, which the long suites of `tests/` leave; every command below makes its "
+        "numbers anew with `LORABERT_RELIABILITY=docs/records/reliability` set, and a short version of each is in every "
+        "`pytest`.\n"
+    )
+    parts = [head, _table(shown), *(_section(suite, record) for suite, record in shown), _limits(shown)]
+    return "\n".join(part for part in parts if part)
+
+
+def read(folder: Path = RECORDS) -> dict[str, Document]:
+    """The records in a folder, by their names."""
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
+
+
+def _table(shown: list[tuple[Suite, Document]]) -> str:
+    rows = [
+        [suite.title, f"{record['cases']:,}", f"{sum(record['outcomes'].values()):,}", f"{len(record['failures']):,}"]
+        for suite, record in shown
+    ]
+    return _markdown(["attack", "cases", "held", "failed"], rows) if rows else "No suite has left its record yet.\n"
+
+
+def _section(suite: Suite, record: Document) -> str:
+    rows = [_part(name, part) for name, part in record["parts"].items()]
+    figures = [f"- {what}: {value}" for part in record["parts"].values() for what, value in part["figures"].items()]
+    failures = [f"- failed: {line}" for line in record["failures"]]
+    lists = "\n".join([*figures, *failures])
+    commands = list(dict.fromkeys(part["command"] for part in record["parts"].values()))
+    return "\n".join([
+        f"## {suite.title}\n",
+        f"**Promised.** {suite.promise}\n",
+        f"**Attacked.** {suite.attack}\n",
+        f"**Held means.** {suite.held}\n",
+        _markdown(["", "cases", "how they ended", "failed", "seconds", "commit", "date"], rows),
+        *([f"{lists}\n"] if lists else []),
+        f"{'; '.join(dict.fromkeys(part['machine'] for part in record['parts'].values()))}.\n",
+        "```\n" + "\n".join(commands) + "\n```\n",
+    ])  # fmt: skip
+
+
+def _part(name: str, part: Document) -> list[str]:
+    ended = ", ".join(f"{count:,} {outcome}" for outcome, count in part["outcomes"].items()) or "-"
+    commit = part["commit"] + (" and changes" if part["dirty"] else "")
+    return [name, f"{part['cases']:,}", ended, f"{len(part['failures']):,}", f"{part['seconds']:,.0f}", commit, part["date"]]
+
+
+def _limits(shown: list[tuple[Suite, Document]]) -> str:
+    lines = [f"- {suite.title}: {suite.untried}" for suite, _ in shown if suite.untried]
+    return "\n".join([
+        "## What was not tried\n",
+        "- Windows and macOS: every suite ran on Linux alone, although nothing in them is meant to be Linux's.",
+        "- Network file systems: locks are the operating system's, and are as good as the file system's; where it has none, the "
+        "store says so.",
+        *lines,
+        "",
+    ])  # fmt: skip
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(read()), encoding="utf-8")
