@@ -27,5 +27,5 @@ def variant(adapter: Path, folder: Path, number: int, *, labels: int | None = No
                 parameter.normal_(0, 0.02)
     classifier = Classifier(model, bases.load_tokenizer(base.folder), names, found["max_length"])
     facts = {key: found[key] for key in ("method", "seed", "config", "data", "metrics")}
-    adapters.save(folder, classifier, base, loaded, facts, "")
+    adapters.save(folder, classifier, base, loaded, lambda _: (facts, ""))
     return folder

@@ -43,5 +43,5 @@ def trained(
 def saved(folder: Path, made: tuple[Classifier, Base, LoadedBase], **facts: Any) -> Path:
     """Save a classifier as an adapter folder; `facts` go into its manifest."""
     model, base, loaded = made
-    adapters.save(folder, model, base, loaded, {"method": "lora", "seed": 0, **facts}, "# Card\n")
+    adapters.save(folder, model, base, loaded, lambda _: ({"method": "lora", "seed": 0, **facts}, "# Card\n"))
     return folder

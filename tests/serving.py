@@ -52,7 +52,7 @@ def save_adapter(
     classifier = Classifier(model, bases.load_tokenizer(base.folder), labels, 32)
     columns = {"text": "text", "text_pair": "second" if pairs else None, "label": "label"}
     facts = {"method": method, "seed": seed, "data": {"columns": columns}}
-    adapters.save(folder, classifier, base, loaded, facts, "# Card\n")
+    adapters.save(folder, classifier, base, loaded, lambda _: (facts, "# Card\n"))
     return folder
 
 

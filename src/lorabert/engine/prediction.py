@@ -32,19 +32,6 @@ class Prediction:
     scores: dict[str, float]
 
 
-def predict(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
-            desc: str = "Predicting") -> np.ndarray:  # fmt: skip
-    """Logits of every example, (n, C) float32, in the split's order, whatever order they were computed in.
-
-    On a CPU the packed forward answers, with the adapter merged, where it knows the architecture; elsewhere the model's own
-    forward. The model is left on the CPU, in eval mode.
-    """
-    forward = packed_forward(model, placement.precision) if placement.device == "cpu" else None
-    if forward is None:
-        return predict_padded(model, split, pad_id=pad_id, batch_size=batch_size, placement=placement, desc=desc)
-    return _packed(forward, model, split, batch_size, desc)
-
-
 def packed_forward(model: Any, precision: str = "fp32") -> PackedClassifier | None:
     """The packed forward of a model as it is now, its adapter merged; None for an architecture that it does not know."""
     try:
@@ -62,7 +49,10 @@ def _packed(forward: PackedClassifier, model: Any, split: EncodedSplit, batch_si
 
 def predict_padded(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement = FP32_CPU,
                    desc: str = "Predicting") -> np.ndarray:  # fmt: skip
-    """The same by the model's own forward, padded: Transformers and PEFT alone, which everybody else would use."""
+    """Logits of every example, (n, C) float32, in the split's order, by the model's own forward, padded.
+
+    That is Transformers and PEFT alone, which everybody else would use. The model is left on the CPU, in eval mode.
+    """
     if not len(split):
         return np.empty((0, model.config.num_labels), np.float32)
     return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
@@ -132,7 +122,11 @@ class Classifier:
         return self.logits_of(split, batch_size=batch_size, placement=placement)
 
     def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
-        """Logits of tokenised texts, (n, C) float32, in the split's order."""
+        """Logits of tokenised texts, (n, C) float32, in the split's order, whatever order they were computed in.
+
+        On a CPU the packed forward answers, with the adapter merged, where it knows the architecture; elsewhere the model's own
+        forward.
+        """
         forward = self._forward(placement)
         if forward is None:
             return predict_padded(

@@ -82,8 +82,15 @@ def fit(
         peak_bytes=peak_bytes(placement.device),
         attention=str(model.config._attn_implementation),
     )
+    _unwrap(model)
     model.cpu().eval()
     return result
+
+
+def _unwrap(model: Any) -> None:
+    """Let the model's own forward answer again: accelerate hung one before it that computes in half precision."""
+    for name in ("forward", "_original_forward"):
+        vars(model).pop(name, None)
 
 
 def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path) -> TrainingArguments:

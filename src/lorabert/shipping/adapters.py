@@ -9,6 +9,7 @@ The manifest holds the hash of every file, the base's identity, the labels, and 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,21 @@ from lorabert.shipping import fingerprints
 from lorabert.shipping.manifests import ADAPTER, MANIFEST, RESTORE, SCHEMA_VERSION, differences, file_entries, manifest_of, sealed
 
 WEIGHTS = "adapter_model.safetensors"
+Describe = Callable[[Classifier], tuple[dict[str, Any], str]]
 
 
-def save(
-    folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any], card: str
-) -> dict[str, Any]:
-    """Write an adapter folder beside its place, then move it there; an older one is replaced.
+def save(folder: Path, trained: Classifier, base: Base, loaded: LoadedBase, describe: Describe) -> dict[str, Any]:
+    """Write an adapter folder beside its place, load it there afresh, and move it; an older one is replaced.
+
+    What is said of an adapter is said of what was loaded afresh, never of the model in memory: that is what its users will have.
 
     Args:
         folder: the adapter's place.
-        classifier: the trained PEFT model with its tokenizer and labels, on the CPU.
+        trained: the PEFT model with its tokenizer and labels, on the CPU.
         base: what it was trained on.
         loaded: the base's load report.
-        facts: further entries of the manifest: method, metrics, data, seed.
-        card: the text of README.md.
+        describe: called with the classifier that was loaded afresh; gives further entries of the manifest (method, metrics,
+            data, seed) and the text of README.md.
 
     Returns:
         The manifest.
@@ -45,13 +47,30 @@ def save(
         InputError: the folder cannot be written, or training diverged.
     """
     with disk_errors(folder), whole_folder(folder) as beside:
-        _write_weights(beside, classifier, base)
+        _write_weights(beside, trained, base)
         for file in bases.tokenizer_files(base.folder):
             shutil.copyfile(file, beside / file.name)
+        shipped = _opened(beside, base, trained.label_names, trained.max_length)
+        answers = _answers(trained, shipped)
+        facts, card = describe(shipped)
         (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
-        manifest = _manifest(beside, classifier, base, loaded, facts)
+        manifest = _manifest(beside, shipped, base, loaded, facts, answers)
         write_atomically(beside / MANIFEST, sealed(manifest))
     return manifest
+
+
+def _answers(trained: Classifier, shipped: Classifier) -> dict[str, Any]:
+    """What the manifest records of the answers of the shipped files, after a look at the model that they were written from.
+
+    Raises:
+        InputError: training diverged.
+        RuntimeError: the files do not hold what was trained, which no input should bring about.
+    """
+    answers = fingerprints.taken(shipped)
+    _, problems = fingerprints.compared(trained, answers)
+    if problems:
+        raise RuntimeError(f"the adapter's files do not hold what was trained: loaded afresh, {problems[0]}")
+    return answers
 
 
 def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
@@ -62,7 +81,8 @@ def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
     classifier.model.config.save_pretrained(folder)
 
 
-def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any]) -> dict[str, Any]:
+def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any],
+              answers: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": ADAPTER,
@@ -75,7 +95,7 @@ def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBa
         **facts,
         "versions": package_versions(),
         "files": file_entries(folder),
-        "fingerprint": fingerprints.taken(classifier),
+        "fingerprint": answers,
     }  # fmt: skip
 
 
@@ -140,19 +160,28 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
         InputError: the folder is no adapter, or the base cannot be found.
         MismatchError: a file, the base, the labels or the answers differ; every mismatch is named.
     """
+    manifest, base = verify(folder, base_name)
+    classifier = _opened(folder, base, manifest["labels"], manifest["max_length"])
+    difference, problems = fingerprints.compared(classifier, manifest["fingerprint"])
+    if problems:
+        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
+    manifest["fingerprint"]["largest_difference"] = difference
+    return classifier, manifest
+
+
+def _opened(folder: Path, base: Base, label_names: list[str], max_length: int) -> Classifier:
+    """The classifier that an adapter's files make on its base, nothing verified.
+
+    Raises:
+        MismatchError: PEFT cannot put them on the base.
+    """
     import peft
 
-    manifest, base = verify(folder, base_name)
-    loaded = bases.load(base, manifest["labels"])
+    loaded = bases.load(base, label_names)
     tokenizer = bases.load_tokenizer(folder)
     try:
         with bases.quiet_transformers():
             model = peft.PeftModel.from_pretrained(loaded.model, str(folder)).eval()
     except (RuntimeError, ValueError, KeyError) as error:
         raise MismatchError(f"The adapter {folder}", [f"PEFT cannot put it on the base: {str(error).splitlines()[0]}"]) from None
-    classifier = Classifier(model, tokenizer, manifest["labels"], manifest["max_length"])
-    difference, problems = fingerprints.compared(classifier, manifest["fingerprint"])
-    if problems:
-        raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
-    manifest["fingerprint"]["largest_difference"] = difference
-    return classifier, manifest
+    return Classifier(model, tokenizer, label_names, max_length)

@@ -209,6 +209,14 @@ def test_random_bits_go_on_from_any_position():
     assert torch.equal(again.words(77), end)
 
 
+def test_the_reference_leaves_no_half_precision_behind(tmp_path):
+    model = classifier()
+    own = model.forward
+    train(reference.fit, tmp_path, model=model, placement=Placement("cpu", "bf16", "a test"))
+    assert model.forward == own
+    assert "_original_forward" not in vars(model)
+
+
 def test_bf16_follows_fp32(tmp_path):
     exact, _, _ = train(fit, tmp_path / "fp32")
     half, weights, _ = train(fit, tmp_path / "bf16", placement=Placement("cpu", "bf16", "a test"))

@@ -8,7 +8,7 @@ import tiny
 from lorabert.config import ModelConfig
 from lorabert.data.encoding import encode_split
 from lorabert.data.sources import Split
-from lorabert.engine.prediction import Classifier, features, predict
+from lorabert.engine.prediction import Classifier, features
 from lorabert.hardware import Placement
 from lorabert.models import bases
 
@@ -38,7 +38,7 @@ def encoded(classifier: Classifier, n: int = 23):
 def test_every_example_once_in_the_original_order_whatever_the_batch(classifier, alone, batch_size):
     assert len(np.unique(alone, axis=0)) == 23  # a row out of place would be noticed
     assert len(set(alone.argmax(1))) == 2 or np.ptp(alone) > 0
-    found = predict(classifier.model, encoded(classifier), pad_id=0, batch_size=batch_size)
+    found = classifier.logits_of(encoded(classifier), batch_size=batch_size)
     assert found.dtype == np.float32
     assert found.shape == (23, 2)
     np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
@@ -75,7 +75,7 @@ def test_predicting_changes_no_weight_and_no_random_state(classifier):
 
 
 def test_bf16_differs_a_little_and_comes_back_as_fp32(classifier, alone):
-    found = predict(classifier.model, encoded(classifier), pad_id=0, batch_size=8, placement=Placement("cpu", "bf16", ""))
+    found = classifier.logits_of(encoded(classifier), batch_size=8, placement=Placement("cpu", "bf16", ""))
     assert found.dtype == np.float32
     assert 0 < np.abs(found - alone).max() < 0.05
 

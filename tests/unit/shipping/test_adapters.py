@@ -12,6 +12,7 @@ import peft
 import pytest
 import torch
 from packaging.version import Version
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 import tiny
@@ -47,6 +48,34 @@ def only_verified(monkeypatch):
 
 
 # ---- round trips
+
+
+def test_files_that_do_not_hold_what_was_trained_become_no_adapter(tiny_base, monkeypatch):
+    write = adapters._write_weights
+
+    def forget(folder: Path, classifier: Classifier, base: bases.Base) -> None:
+        write(folder, classifier, base)
+        file = folder / adapters.WEIGHTS
+        weights = load_file(file)
+        save_file({name: torch.zeros_like(tensor) for name, tensor in weights.items()}, file, {"format": "pt"})
+
+    monkeypatch.setattr(adapters, "_write_weights", forget)
+    with pytest.raises(RuntimeError, match="do not hold what was trained"):
+        saved(Path("a"), trained(tiny_base))
+    assert not list(Path().iterdir())
+
+
+def test_what_is_said_of_an_adapter_is_said_of_a_fresh_load(tiny_base):
+    made = trained(tiny_base)
+    described = []
+
+    def describe(shipped: Classifier) -> tuple[dict, str]:
+        described.append(shipped)
+        return {}, ""
+
+    adapters.save(Path("a"), *made, describe)
+    assert described[0].model is not made[0].model
+    assert np.array_equal(described[0].logits(TEXTS), made[0].logits(TEXTS))
 
 
 def round_trip(folder: Path, method: str = "lora", **lora: object) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lorabert import processes, runs
 from lorabert.config import RunConfig
-from lorabert.engine.prediction import Classifier, predict
+from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, Unsupported
 from lorabert.files import disk_errors
 from lorabert.runs import Fit, RunFolder
@@ -143,23 +143,28 @@ class Begun:
             self.watch(event)
 
     def finish(self, fit: Fit, engine: str, reason: str) -> dict[str, Any]:
-        """Answer the validation and the test split, measure, save the adapter, and return the record."""
-        ready, run, clock = self.ready, self.run, self.clock
+        """Save the adapter, load it afresh, have it answer the validation and the test split, and return the record."""
+        ready, run = self.ready, self.run
         if self.tracker:
             self.tracker.finish()
         run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
-        clock.lap("train")
-        answers = _answers(ready)
+        self.clock.lap("train")
+        trained = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
+        adapters.save(run.adapter, trained, ready.base, ready.loaded, self._described)
+        run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        run.clear_checkpoints()
+        return _outcome(run)
+
+    def _described(self, shipped: Classifier) -> tuple[dict[str, Any], str]:
+        """Note what the shipped adapter answers and what that is worth; what its manifest repeats of the record, and its card."""
+        ready, run, clock = self.ready, self.run, self.clock
+        answers = _answers(ready, shipped)
         labels = {name: getattr(ready.splits, name).labels for name in answers}
         run.save_predictions({name: (labels[name], logits) for name, logits in answers.items()})
         clock.lap("predict")
         scores = {name: score(labels[name], logits.argmax(1), ready.splits.label_names) for name, logits in answers.items()}
         run.update(validation_metrics=scores["validation"]["metrics"], **scores["test"], seconds=clock.seconds)
-        classifier = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
-        adapters.save(run.adapter, classifier, ready.base, ready.loaded, _manifest_facts(run), reporting.model_card(run.record))
-        run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-        run.clear_checkpoints()
-        return _outcome(run)
+        return _manifest_facts(run), reporting.model_card(run.record)
 
     def job(self, *, resume: bool, name: str = "") -> Any:
         """What the fast engine is asked for."""
@@ -216,15 +221,14 @@ def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
     return ready.fit(reference, checkpoints=run.checkpoints, resume=resume, log=begun.log), "reference", reason
 
 
-def _answers(ready: Prepared) -> dict[str, np.ndarray]:
+def _answers(ready: Prepared, shipped: Classifier) -> dict[str, np.ndarray]:
     """Logits of the validation and the test split, in fp32 whatever the precision of training."""
     exact = dataclasses.replace(ready.placement, precision="fp32")
     batch_size = ready.settings.train.per_device_eval_batch_size
     return {
-        name: predict(ready.model, getattr(ready.encoded, name), pad_id=ready.tokenizer.pad_token_id, batch_size=batch_size,
-                      placement=exact, desc=f"Predicting {name}")
+        name: shipped.logits_of(getattr(ready.encoded, name), batch_size=batch_size, placement=exact)
         for name in ("validation", "test")
-    }  # fmt: skip
+    }
 
 
 def _manifest_facts(run: RunFolder) -> dict[str, Any]:
