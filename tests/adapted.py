@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from lorabert.config import LoraConfig, Method, ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.models import bases, methods
 from lorabert.models.bases import Base, LoadedBase
-from lorabert.shipping import adapters
+from lorabert.shipping import adapters, manifests
 
 LABELS = ["zebra", "apple", "mango"]  # neither sorted nor reverse: an order to keep
 
@@ -44,4 +47,20 @@ def saved(folder: Path, made: tuple[Classifier, Base, LoadedBase], **facts: Any)
     """Save a classifier as an adapter folder; `facts` go into its manifest."""
     model, base, loaded = made
     adapters.save(folder, model, base, loaded, lambda _: ({"method": "lora", "seed": 0, **facts}, "# Card\n"))
+    return folder
+
+
+def of_schema_1(folder: Path, base: Path) -> Path:
+    """Make an adapter folder what the first version left: the base as it was named, its tokenizer files, a config.json."""
+    manifest = manifests.manifest_of(folder)
+    settings = AutoConfig.from_pretrained(base, id2label=dict(enumerate(manifest["labels"])))
+    settings.save_pretrained(folder)
+    plain = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    plain |= {"base_model_name_or_path": manifest["base"]["name"], "revision": None}
+    (folder / "adapter_config.json").write_text(json.dumps(plain), encoding="utf-8")
+    for file in bases.tokenizer_files(base):
+        shutil.copyfile(file, folder / file.name)
+    (folder / manifests.MANIFEST).unlink()
+    older = manifest | {"schema_version": 1, "files": manifests.file_entries(folder)}
+    (folder / manifests.MANIFEST).write_bytes(manifests.sealed(older))
     return folder

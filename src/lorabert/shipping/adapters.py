@@ -8,19 +8,20 @@ The manifest holds the hash of every file, the base's identity, the labels, and 
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lorabert.config import ModelConfig
+from lorabert.data import assets
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
 from lorabert.files import disk_errors, whole_folder, write_atomically
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
-from lorabert.shipping import fingerprints
+from lorabert.shipping import fingerprints, tokenizer_files
 from lorabert.shipping.manifests import ADAPTER, MANIFEST, RESTORE, SCHEMA_VERSION, differences, file_entries, manifest_of, sealed
 
 WEIGHTS = "adapter_model.safetensors"
@@ -48,8 +49,7 @@ def save(folder: Path, trained: Classifier, base: Base, loaded: LoadedBase, desc
     """
     with disk_errors(folder), whole_folder(folder) as beside:
         _write_weights(beside, trained, base)
-        for file in bases.tokenizer_files(base.folder):
-            shutil.copyfile(file, beside / file.name)
+        tokenizer_files.write(beside, base.folder, trained.tokenizer, trained.max_length)
         shipped = _opened(beside, base, trained.label_names, trained.max_length)
         answers = _answers(trained, shipped)
         facts, card = describe(shipped)
@@ -74,11 +74,20 @@ def _answers(trained: Classifier, shipped: Classifier) -> dict[str, Any]:
 
 
 def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
-    """What plain PEFT loads, and the base's configuration with the labels, by which the tokenizer is found too."""
-    # The base is named as the user named it, not by the folder that its files happen to lie in.
-    classifier.model.peft_config["default"].base_model_name_or_path = base.name
+    """What plain PEFT loads. No config.json: beside one, Transformers takes a folder for a whole model."""
+    settings = classifier.model.peft_config["default"]
+    settings.base_model_name_or_path, settings.revision = _for_plain_tools(base)
     classifier.model.save_pretrained(folder, save_embedding_layers=False)
-    classifier.model.config.save_pretrained(folder)
+
+
+def _for_plain_tools(base: Base) -> tuple[str, str | None]:
+    """What Transformers and PEFT find a base by: a hub id and its commit, or the folder, from wherever they are called.
+
+    They know no assets, and take a relative path from where they happen to run.
+    """
+    if base.revision is None or base.name in assets.ASSETS:
+        return os.path.abspath(base.folder), None  # noqa: PTH100 - links stay as they are
+    return base.name, base.revision
 
 
 def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBase, facts: dict[str, Any],

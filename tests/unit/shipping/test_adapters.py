@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 import tiny
-from adapted import LABELS, saved, trained
+from adapted import LABELS, of_schema_1, saved, trained
 from lorabert.config import METHODS, ModelConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
-from lorabert.shipping import adapters, manifests
+from lorabert.shipping import adapters, manifests, tokenizer_files
 
 TEXTS = [*tiny.reviews(12, 3)[0], "", "映画"]
 
@@ -147,6 +147,13 @@ def test_a_newly_initialised_pooler_comes_back(base_folder, method):
     assert {place["file"] for place in places.values()} == {"adapter_model.safetensors"}
 
 
+def test_a_folder_of_the_first_version_still_loads(adapter, tiny_base):
+    wanted = adapters.load(adapter)[0].logits(TEXTS)
+    classifier, manifest = adapters.load(of_schema_1(adapter, tiny_base))
+    assert "config.json" in manifest["files"]
+    assert np.array_equal(classifier.logits(TEXTS), wanted)
+
+
 # ---- what a folder holds
 
 
@@ -188,7 +195,7 @@ def test_a_save_that_fails_leaves_the_older_adapter_whole_and_nothing_beside_it(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(adapters.shutil if step == "copyfile" else adapters, step, full)
+    monkeypatch.setattr(tokenizer_files.shutil if step == "copyfile" else adapters, step, full)
     with pytest.raises(InputError, match="disk is full"):
         saved(adapter, made)
     adapters.verify(adapter)
@@ -219,7 +226,6 @@ def test_a_classifier_that_diverged_is_refused_in_words(tiny_base):
 FILES = (
     "adapter_config.json",
     "adapter_model.safetensors",
-    "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "README.md",

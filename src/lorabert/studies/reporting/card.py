@@ -6,6 +6,35 @@ from typing import Any
 
 from lorabert.studies.reporting.lines import percent
 
+_PIPELINE = """import json
+
+from transformers import AutoTokenizer, pipeline
+
+labels = json.load(open("THIS_FOLDER/lorabert.json", encoding="utf-8"))["labels"]
+classify = pipeline(
+    "text-classification",
+    "THIS_FOLDER",
+    tokenizer=AutoTokenizer.from_pretrained("THIS_FOLDER"),
+    model_kwargs={{"id2label": dict(enumerate(labels)), "ignore_mismatched_sizes": True}},
+)
+print(classify({example}, truncation=True, max_length={max_length}))"""
+
+_PEFT = """import json
+
+import torch
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+labels = json.load(open("THIS_FOLDER/lorabert.json", encoding="utf-8"))["labels"]
+model = AutoPeftModelForSequenceClassification.from_pretrained(
+    "THIS_FOLDER", num_labels=len(labels), ignore_mismatched_sizes=True
+).eval()
+encode = AutoTokenizer.from_pretrained("THIS_FOLDER")
+batch = encode({arguments}, truncation=True, max_length={max_length}, padding=True, return_tensors="pt")
+with torch.inference_mode():
+    logits = model(**batch).logits
+print([labels[best] for best in logits.argmax(1)])"""
+
 
 def model_card(record: dict[str, Any]) -> str:
     """The README.md of an adapter, made from its run's record: Markdown below the hub's YAML header."""
@@ -34,6 +63,9 @@ def _card_body(record: dict[str, Any]) -> str:
         f"| {name} | {percent(scores['accuracy'])} | {percent(scores['f1_macro'])} | {percent(scores['mcc'])} |"
         for name, scores in rows
     )
+    pairs, max_length = data["columns"]["text_pair"] is not None, record["config"]["model"]["max_length"]
+    example = '[{"text": "a text", "text_pair": "its second text"}]' if pairs else '["a text", "another"]'
+    arguments = '["a text"], ["its second text"]' if pairs else '["a text", "another"]'
     labels = "\n".join(f"{index}. `{name}`" for index, name in enumerate(data["labels"]))
     return f"""# {data["origin"]}: a text classifier on {base["name"]}
 
@@ -56,12 +88,27 @@ the classification head. Trained on {data["examples"]["train"]:,} examples, seed
 ## Use
 
 ```
-lorabert predict THIS_FOLDER {"--file FILE" if data["columns"]["text_pair"] else '"a text"'}
+lorabert predict THIS_FOLDER {"--file FILE" if pairs else '"a text"'}
 ```
 
-Plain PEFT gives the same logits on the same base (`{base["name"]}`, revision {base["revision"]}, weights sha256
-`{base["sha256"]}`): `PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(BASE,
-num_labels={len(data["labels"])}), THIS_FOLDER)`. Texts are cut at {record["config"]["model"]["max_length"]} tokens.
+Transformers with PEFT beside it gives the same answers:
+
+```python
+{_PIPELINE.format(example=example, max_length=max_length)}
+```
+
+So does PEFT alone:
+
+```python
+{_PEFT.format(arguments=arguments, max_length=max_length)}
+```
+
+Both take the base from where `base_model_name_or_path` in `adapter_config.json` says. Where it lies elsewhere by now, put its
+folder or hub id there, or load it first: `PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(FOLDER,
+num_labels={len(data["labels"])}, ignore_mismatched_sizes=True), THIS_FOLDER)`. It is `{base["name"]}`, revision
+{base["revision"]}, weights sha256 `{base["sha256"]}`.
+Neither tool can tell the labels from the folder, so it is told them; `ignore_mismatched_sizes` makes room for them where the
+base has a head of another size. Texts are cut at {max_length} tokens.
 
 ## Limits
 
