@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
+from lorabert import documents, ranges
 from lorabert.errors import InputError
 
 if TYPE_CHECKING:
@@ -195,34 +196,7 @@ def _out_of_range(config: RunConfig) -> list[str]:
 
 
 def _wrong_numbers(config: RunConfig) -> list[str]:
-    train, lora, data, model = config.train, config.lora, config.data, config.model
-    checks = [
-        (model.max_length >= 3, "model.max_length", model.max_length, "at least 3"),
-        (lora.r >= 1, "lora.r", lora.r, "at least 1"),
-        (lora.lora_alpha > 0, "lora.lora_alpha", lora.lora_alpha, "above 0"),
-        (0 <= lora.lora_dropout < 1, "lora.lora_dropout", lora.lora_dropout, "from 0 to below 1"),
-        (train.learning_rate is None or 0 < train.learning_rate < 1, "train.learning_rate", train.learning_rate,
-         "above 0 and below 1"),
-        (train.loraplus_lr_ratio > 0, "train.loraplus_lr_ratio", train.loraplus_lr_ratio, "above 0"),
-        (train.num_train_epochs >= 1, "train.num_train_epochs", train.num_train_epochs, "at least 1"),
-        (train.per_device_train_batch_size >= 1, "train.per_device_train_batch_size",
-         train.per_device_train_batch_size, "at least 1"),
-        (train.per_device_eval_batch_size >= 1, "train.per_device_eval_batch_size",
-         train.per_device_eval_batch_size, "at least 1"),
-        (train.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps",
-         train.gradient_accumulation_steps, "at least 1"),
-        (train.weight_decay >= 0, "train.weight_decay", train.weight_decay, "0 or more"),
-        (train.warmup >= 0, "train.warmup", train.warmup, "0 or more"),
-        (train.max_grad_norm >= 0, "train.max_grad_norm", train.max_grad_norm, "0 or more"),
-        (train.logging_steps >= 1, "train.logging_steps", train.logging_steps, "at least 1"),
-        (train.early_stopping_patience >= 0, "train.early_stopping_patience", train.early_stopping_patience, "0 or more"),
-        (0 <= train.seed < 2**32, "train.seed", train.seed, "from 0 to 4294967295"),
-        (data.split_seed is None or 0 <= data.split_seed < 2**32, "data.split_seed", data.split_seed, "from 0 to 4294967295"),
-        (data.limit is None or data.limit >= 1, "data.limit", data.limit, "at least 1"),
-        (0 < data.validation_share < 1, "data.validation_share", data.validation_share, "between 0 and 1"),
-        (0 < data.test_share < 1, "data.test_share", data.test_share, "between 0 and 1"),
-    ]  # fmt: skip
-    problems = [f"{key} {value}, which must be {must}" for holds, key, value, must in checks if not holds]
+    train, problems = config.train, ranges.problems(config.to_dict())
     if train.early_stopping_patience and train.save_strategy == "no":
         problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
     if train.loraplus_lr_ratio != 1 and train.method != "lora":
@@ -241,7 +215,7 @@ def options_parser(prog: str, description: str, *, with_config: bool = False) ->
         description: what it does; lines that begin with spaces are examples, and stay lines.
         with_config: read a configuration.
     """
-    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
     class Help(DefaultHelpFormatter):
         def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -252,12 +226,40 @@ def options_parser(prog: str, description: str, *, with_config: bool = False) ->
             )
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True, docstring_parse_style=None)
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False, formatter_class=Help)
+    set_loader("limited", _limited, exceptions=(ValueError,))
+    parser = ArgumentParser(
+        prog=prog, description=description, exit_on_error=False, allow_abbrev=False, formatter_class=Help, parser_mode="limited"
+    )
     if with_config:
         parser.add_argument("--config", action=ActionConfigFile, help="YAML file with the sections below; options win over it.")
         for section in dataclasses.fields(RunConfig):
             parser.add_class_arguments(section.default_factory, section.name)
     return parser
+
+
+def _limited(text: str) -> Any:
+    """What a word of the line or a file's text stands for, as the parser reads YAML, within our limits."""
+    from jsonargparse import get_loader
+
+    documents.check(text)
+    return get_loader("yaml")(text)
+
+
+def _check_values(argv: list[str]) -> None:
+    """Hold the values on a line against the limits: the parser takes some of them for YAML before it asks for their type.
+
+    Raises:
+        InputError: one goes beyond them.
+    """
+    for before, word in zip(["", *argv], argv, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, before.startswith("--"), word)
+        try:
+            if equals and option != "--config":
+                documents.check(value)
+        except documents.LimitError as error:
+            raise InputError(f"`{option}` has a value it cannot take", got=f"'{_cut(value)}': {error}") from None
+        except documents.DocumentError:
+            continue
 
 
 def parse(parser: ArgumentParser, argv: list[str]) -> Any:
@@ -268,8 +270,9 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
     """
     from jsonargparse import ArgumentError
 
+    _check_values(argv)
     try:
-        return parser.parse_args(_config_first(argv))
+        return parser.parse_args(_config_first(argv, "--config" in parser._option_string_actions))
     except (ArgumentError, TypeError, ValueError) as error:
         raise _explained(parser, str(error)) from None
 
@@ -343,16 +346,55 @@ def preset_path(name: str) -> Path:
     return path
 
 
-def _config_first(argv: list[str]) -> list[str]:
+def _config_first(argv: list[str], reads_files: bool) -> list[str]:
+    """The words with those of --config before all others, and with a file's text where its name stood."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
     for word in words:
-        if word == "--config":
-            first += [word, *[next(words, "")]]
+        if reads_files and (word == "--config" or word.startswith("--config=")):
+            _, equals, value = word.partition("=")
+            first.append(f"--config={_configuration(value if equals else next(words, None))}")
         else:
-            (first if word.startswith("--config=") else rest).append(word)
+            rest.append(word)
     return first + rest
+
+
+def _configuration(named: str | None) -> str:
+    """What a word behind --config stands for: the text of a file or of stdin, or itself where it is YAML.
+
+    Raises:
+        InputError: it is none of these, or goes beyond the limits.
+    """
+    if not named:
+        raise InputError("--config has no value", expected="a YAML file")
+    inline = named != "-" and (":" in named or "{" in named) and not _there(named)
+    try:
+        text = named if inline else documents.read(named)
+        if not isinstance(documents.load(text) or {}, dict):
+            raise InputError("The configuration is not made of keys and values", got=f"'{_line(text)}'", expected=_SUCH_AS)
+    except documents.DocumentError as error:
+        what = "The configuration" if inline else f"The configuration file {named}"
+        raise InputError(f"{what} cannot be used", got=str(error), expected=_SUCH_AS) from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise InputError("There is no such configuration file", got=named, fix="Check the path after --config") from None
+    except OSError as error:
+        raise InputError(f"The configuration file {named} cannot be read", got=str(error.strerror)) from None
+    if not documents.load(text):
+        got = f"'{_line(text)}'" if text.strip() else "an empty file"
+        raise InputError("The configuration file sets nothing", got=got, expected=_SUCH_AS)
+    return text
+
+
+def _line(text: str) -> str:
+    return _cut(" ".join(text.split()))
+
+
+def _there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or with a character that no name has
+        return False
 
 
 # What other tools call these options.
@@ -375,8 +417,7 @@ _UNKNOWN = re.compile(
 )
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)".*?(?:Given value|Got value): (.*)$')
 _VALUE_OF_A_SECTION = re.compile(r"Parser key \"(\w+)\": Unable to load config '(.*?)'")
-_MISSING_FILE = re.compile(r'Parser key "config": File does not exist: (.*)$')
-_SETS_NOTHING = re.compile(r"Unexpected config: ?(.*)$")
+_SUCH_AS = "YAML such as `train: {seed: 1}`"
 _SHOWN = 200
 
 
@@ -388,8 +429,6 @@ def _explained(parser: ArgumentParser, message: str) -> InputError:
         key = ".".join(filter(None, unknown.groups()))
         near = _nearest(key, [option.lstrip("-") for option in parser._option_string_actions])
         return InputError("Unknown option or key", got=f"`{key}`", fix=f"Did you mean `{near}`? {see}" if near else see)
-    if missing := _MISSING_FILE.search(message):
-        return InputError("There is no such configuration file", got=missing[1], fix="Check the path after --config")
     if value := _VALUE_OF_A_SECTION.search(message):
         return InputError(
             f"`{value[1]}` is a section", got=f"'{_cut(value[2])}'", expected=f"keys below it: --{value[1]}.KEY VALUE", fix=see
@@ -398,9 +437,6 @@ def _explained(parser: ArgumentParser, message: str) -> InputError:
         return InputError(
             f"`{wrong[1]}` has a value it cannot take", got=f"'{_cut(wrong[2])}'", expected=_type_of(parser, wrong[1]), fix=see
         )
-    if nothing := _SETS_NOTHING.search(message):
-        got = f"'{_cut(nothing[1])}'" if nothing[1] else "an empty file"
-        return InputError("The configuration file sets nothing", got=got, expected="YAML such as `train: {seed: 1}`", fix=see)
     return InputError("The command line or its configuration cannot be read", got=_cut(message), fix=see)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lorabert import config
+from lorabert import config, ranges
 from lorabert.config import DEFAULT_LEARNING_RATE, METHODS, LoraConfig, RunConfig, options_parser, parse, run_config
 from lorabert.errors import InputError
 
@@ -197,6 +197,36 @@ def test_every_number_out_of_range_is_named_in_one_message():
     with pytest.raises(InputError) as refused:
         configured(*itertools.chain(*((f"--{key}", value) for key, value in wrong.items())))
     assert [key for key in wrong if f"{key} " not in str(refused.value)] == []
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e18", "-1e18"])
+@pytest.mark.parametrize("where", ["line", "file"])
+@pytest.mark.parametrize("key", ranges.RANGES)
+def test_no_number_is_without_an_end(key, value, where):
+    section, name = key.split(".")
+    if isinstance(getattr(getattr(RunConfig(), section), name), int) and "1e18" in value:
+        value = value.replace("1e18", f"{10**18}")
+    words = [f"--{key}={value}"] if where == "line" else ["--config", yaml_file(f"{section}: {{{name}: {value}}}\n")]
+    with pytest.raises(InputError) as refused:
+        configured(*words)
+    assert key in str(refused.value)
+
+
+def test_every_number_has_a_range():
+    numbers = [
+        f"{section}.{name}"
+        for section, name in KNOBS
+        if {int, float} & {kind := typing.get_type_hints(SECTIONS[section])[name], *typing.get_args(kind)}
+    ]
+    assert sorted(ranges.RANGES) == sorted(numbers)
+
+
+@pytest.mark.parametrize("key", ["lora.r", "train.seed", "train.learning_rate"])
+def test_a_number_of_thousands_of_digits_is_refused_in_a_line(key):
+    with pytest.raises(InputError) as refused:
+        configured(f"--{key}={'9' * 5_000}")
+    assert key in str(refused.value)
+    assert len(str(refused.value)) < 500
 
 
 @pytest.mark.parametrize("value", ["0", "1", "-1e-4"])

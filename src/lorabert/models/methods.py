@@ -57,6 +57,7 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
     saved = _modules_to_save(loaded, method, lora)
     targets: Any = peft.utils.constants.DUMMY_TARGET_MODULES
     if method == "lora":
+        _check_rank(lora.r, model.config.hidden_size)
         targets = _targets(model, lora, saved)
     settings = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
@@ -80,6 +81,19 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
             parameter.requires_grad_(False)
     _refuse_losses(wrapped, lora)
     return wrapped
+
+
+def _check_rank(rank: int, width: int) -> None:
+    """Refuse a rank above the base's width: no product of its layers has a higher one, so B A could be had for less.
+
+    Raises:
+        InputError: it is above it.
+    """
+    if rank > width:
+        raise InputError(
+            "lora.r is larger than the base is wide", got=f"{rank:,}", expected=f"at most {width:,}",
+            fix="8 to 64 is usual; --train.method full trains every weight",
+        )  # fmt: skip
 
 
 def _refuse_losses(wrapped: Any, lora: LoraConfig) -> None:

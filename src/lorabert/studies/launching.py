@@ -21,6 +21,7 @@ from lorabert.studies.campaign import Job
 
 Launcher = Literal["local", "processes", "ray"]
 Record = dict[str, Any]
+_MOST = 1_000  # at once
 Take = Callable[[Sequence[Job]], dict[str, Record]]
 
 
@@ -30,10 +31,11 @@ def check(launcher: Launcher, workers: int, concurrent: int | None = None) -> No
     Raises:
         InputError: it cannot.
     """
-    if workers < 1:
-        raise InputError("--workers cannot be used", got=str(workers), expected="at least 1")
-    if concurrent is not None and concurrent < 1:
-        raise InputError("--concurrent cannot be used", got=str(concurrent), expected="auto, or at least 1")
+    if not 1 <= workers <= _MOST:
+        raise InputError("--workers cannot be used", got=str(workers), expected=f"at least 1, and at most {_MOST:,}")
+    if concurrent is not None and not 1 <= concurrent <= _MOST:
+        raise InputError("--concurrent cannot be used", got=str(concurrent),
+                         expected=f"auto, or at least 1 and at most {_MOST:,}")  # fmt: skip
     if launcher == "ray" and not importlib.util.find_spec("ray"):
         raise InputError("--launcher ray needs Ray", fix="pip install 'lorabert[ray]'")
 

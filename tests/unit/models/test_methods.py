@@ -212,3 +212,11 @@ def test_counting_changes_nothing(tiny_base):
     model, found, base, _ = applied(tiny_base, "lora")
     assert methods.trainable(model, base) == found
     assert dataclasses.is_dataclass(found)
+
+
+def test_a_rank_above_the_bases_width_is_refused_and_one_that_fills_it_is_taken(tiny_base):
+    width = tiny.HIDDEN["hidden_size"]
+    with pytest.raises(InputError, match=rf"lora\.r is larger than the base is wide\. Got 33\. Expected at most {width}"):
+        applied(tiny_base, "lora", r=width + 1)
+    assert applied(tiny_base, "lora", r=width)[1].parameters > 0
+    assert applied(tiny_base, "full", r=width + 1)[1].parameters > 0  # where there is no LoRA

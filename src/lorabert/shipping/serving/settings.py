@@ -72,10 +72,12 @@ class Settings:
             (token is None or (len(token) >= 8 and token.isascii() and token.isprintable() and " " not in token),
              "the token", "at least 8 printable ASCII characters without a space"),
             (0 <= self.port < 65536, f"port {self.port}", "from 0 to 65535"),
-            (self.adapter_mebibytes > 0, f"adapter_mebibytes {self.adapter_mebibytes}", "above 0"),
-            (self.timeout_seconds > 0, f"timeout_seconds {self.timeout_seconds}", "above 0"),
+            (0 < self.adapter_mebibytes <= _MOST, f"adapter_mebibytes {self.adapter_mebibytes}",
+             f"above 0, and at most {_MOST:,}"),
+            (0 < self.timeout_seconds <= _DAY, f"timeout_seconds {self.timeout_seconds}", f"above 0, and at most {_DAY:,}"),
             (self.max_queue >= 2 * self.max_texts, f"max_queue {self.max_queue}", "at least twice max_texts"),
-            *((getattr(self, name) >= 1, f"{name} {getattr(self, name)}", "at least 1") for name in _COUNTS),
+            *((1 <= getattr(self, name) <= _MOST, f"{name} {getattr(self, name)}", f"at least 1, and at most {_MOST:,}")
+              for name in _COUNTS),
         ]  # fmt: skip
         problems = [f"{what} must be {must}" for holds, what, must in checks if not holds]
         if problems:
@@ -83,4 +85,5 @@ class Settings:
         return dataclasses.replace(self, token=token)
 
 
-_COUNTS = ("batch_tokens", "max_texts", "max_characters", "max_body_bytes", "max_requests", "replicas")
+_MOST, _DAY = 1 << 30, 86_400
+_COUNTS = ("batch_tokens", "max_texts", "max_characters", "max_body_bytes", "max_queue", "max_requests", "replicas")

@@ -6,6 +6,7 @@ import difflib
 import functools
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from lorabert.studies.comparison.plan import TUNING_SEED_OFFSET, Overrides, Plan
 # Every method gets the same number of rates, its default times these, and may try as many more beyond an end of them.
 RATE_FACTORS = (0.4, 1.0, 2.0, 4.0)
 MORE_RATES = 2
+_MOST_SYSTEMS, _MOST_MORE = 1_000, 20
 _TARGETS = ("data.name", "data.train")
 
 
@@ -162,6 +164,9 @@ def _systems(methods: Any, variations: dict[str, list[Any]]) -> tuple[System, ..
         method = options.get("train.method", str(name).split()[0] if str(name).split() else "")
         _one_of("method", method, METHODS)
         varied = {key: values for key, values in variations.items() if method == "lora" or not _of_lora_alone(key)}
+        if math.prod(map(len, varied.values())) > _MOST_SYSTEMS:
+            raise InputError("--vary makes too many systems", got=f"{math.prod(map(len, varied.values())):,} of {name}",
+                             expected=f"at most {_MOST_SYSTEMS:,}", fix="Vary fewer options, or give fewer values")  # fmt: skip
         for values in itertools.product(*varied.values()):
             chosen = dict(zip(varied, values, strict=True))
             full_name = " ".join([str(name), *(f"{_short(key, variations)}={_shown(value)}" for key, value in chosen.items())])
@@ -265,8 +270,9 @@ def _rates(asked: Any, systems: tuple[System, ...], rate: float | None) -> dict[
 def _more(asked: int | None, tune_rates: Any) -> int:
     if asked is None:
         return MORE_RATES if tune_rates is True else 0
-    if asked < 0 or (asked and not tune_rates):
-        raise InputError("--more_rates cannot be used", got=str(asked), expected="with --tune or --tune_rates, 0 or more")
+    if not 0 <= asked <= _MOST_MORE or (asked and not tune_rates):
+        raise InputError("--more_rates cannot be used", got=str(asked),
+                         expected=f"with --tune or --tune_rates, from 0 to {_MOST_MORE}")  # fmt: skip
     return asked
 
 

@@ -102,10 +102,12 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
         InputError: an option, the data, the base, the database or the disk cannot be used, or no trial succeeded.
     """
     need_optuna()
-    if sweep.trials < 1:
-        raise InputError("A sweep needs trials", got=f"--trials {sweep.trials}", expected="at least 1")
-    if sweep.concurrent is not None and sweep.concurrent < 1:
-        raise InputError("Trials cannot train together", got=f"--concurrent {sweep.concurrent}", expected="auto, or at least 1")
+    if not 1 <= sweep.trials <= space.MOST_TRIALS:
+        raise InputError("A sweep has so many trials", got=f"--trials {sweep.trials}",
+                         expected=f"at least 1, and at most {space.MOST_TRIALS:,}")  # fmt: skip
+    if sweep.concurrent is not None and not 1 <= sweep.concurrent <= space.MOST_AT_ONCE:
+        raise InputError("Trials cannot train together", got=f"--concurrent {sweep.concurrent}",
+                         expected=f"auto, or at least 1 and at most {space.MOST_AT_ONCE}")  # fmt: skip
     if storage:
         check_storage(storage)
     splits = sources.load(sweep.settings.data)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-import yaml
-
+from lorabert import documents
 from lorabert.config import DEFAULT_LEARNING_RATE, Method, RunConfig, from_dict
 from lorabert.errors import InputError
 
+MOST_TRIALS, MOST_AT_ONCE = 100_000, 1_000
 SECTIONS = ("model", "lora", "train")
 _SHAPE = "section.key=LOW..HIGH, section.key=LOW..HIGH:log or section.key=A,B,C"
 _RANGE = re.compile(r"(?P<low>[^,\[\]]+?)\.\.(?P<high>[^,\[\]:]+)(?::(?P<scale>\w+))?")
@@ -148,11 +148,16 @@ def _taken(base: RunConfig, key: str, text: str) -> Any:
     """The value that an option takes from a text, in the option's own type."""
     text = text.strip()
     section, _, name = key.partition(".")
-    values = yaml.safe_load(text) if text.startswith("[") else text
-    value = getattr(getattr(with_values(base, {key: values}), section), name)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"`{key}` has a value that is not a number", got=f"'{text}'", expected="a finite number")
-    return value
+    values = _listed(key, text) if text.startswith("[") else text
+    return getattr(getattr(with_values(base, {key: values}), section), name)
+
+
+def _listed(key: str, text: str) -> Any:
+    """A list as YAML writes it."""
+    try:
+        return documents.load(text)
+    except documents.DocumentError as error:
+        raise InputError(f"`{key}` has a list that cannot be read", got=f"'{text[:80]}': {error}") from None
 
 
 def with_values(base: RunConfig, values: dict[str, Any]) -> RunConfig:
@@ -185,4 +190,7 @@ def grid(dimensions: Sequence[Dimension]) -> list[dict[str, Any]]:
             raise InputError("A grid needs values, not a range", got=f"`{dimension.key}={dimension.low:g}..{dimension.high:g}`",
                              expected=f"{dimension.key}=A,B,C", fix="Name the values, or use --search with --trials")  # fmt: skip
     chosen = [dimension.values for dimension in dimensions if isinstance(dimension, Choices)]
+    if math.prod(map(len, chosen)) > MOST_TRIALS:
+        raise InputError("The grid has too many combinations", got=f"{math.prod(map(len, chosen)):,}",
+                         expected=f"at most {MOST_TRIALS:,}", fix="Use --search with --trials")  # fmt: skip
     return [dict(zip((each.key for each in dimensions), values, strict=True)) for values in itertools.product(*chosen)]

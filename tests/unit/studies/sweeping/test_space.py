@@ -60,7 +60,7 @@ def test_words_become_dimensions_of_the_options_own_type(word, expected):
         (["train.method=full..lora"], "not a number"),
         (["lora.use_dora=false..true"], "not a number"),
         (["train.method=lora,lorra"], "lorra"),
-        (["train.weight_decay=0,.inf"], "finite"),
+        (["train.weight_decay=0,.inf"], "at most 10"),
         (["lora.r=4,8", "lora.lora_alpha=8,16", "lora.r=16,32"], "`lora.r`"),
     ],
 )
