@@ -49,7 +49,7 @@ class DataConfig:
     subset: str | None = None
     """Configuration of a hub data set that has several, such as sst2 of nyu-mll/glue."""
     train: str | None = None
-    """CSV, TSV, JSONL or Parquet file to train on; alone, it is split into train, validation and test."""
+    """CSV, TSV, JSON, JSONL or Parquet file to train on, gzipped or not; alone, it is split into train, validation and test."""
     validation: str | None = None
     """File to select on; without one a share of train is set aside."""
     test: str | None = None
@@ -65,7 +65,13 @@ class DataConfig:
     limit: int | None = None
     """Use at most this many examples of each split (a seeded sample), for a quick try."""
     encoding: str = "utf-8"
-    """Character encoding of CSV, TSV and JSONL files."""
+    """Character encoding of the files, but for Parquet."""
+    header: Literal["auto", "first", "none"] = "auto"
+    """First row of CSV and TSV files: auto refuses one that looks like data; first: it names the columns, whatever it looks
+    like; none: it is data, and the columns are column_1, column_2 and so on."""
+    skip_bad_rows: bool = False
+    """Leave out the rows of files that cannot be used, with their number on the screen and in the record; otherwise they are
+    named and the file is refused."""
     validation_share: float = 0.1
     """Share of train set aside when no validation split is given."""
     test_share: float = 0.1

@@ -20,6 +20,13 @@ BASE = "Where the base lies, when not where the adapter says: an asset, a hub id
 
 PRECISION = "Of the matrix products. bf16 is faster on processors that multiply in it, and rounds; auto takes it there."
 
+HEADER = (
+    "First row of a CSV or TSV file: auto refuses one that looks like data; first: it names the columns; none: it is data, and "
+    "the columns are column_1, column_2 and so on."
+)
+
+SKIP_BAD_ROWS = "Leave out the rows that cannot be used; how many, and where, is said."
+
 _WIDTH_OF_FILES = 120
 
 

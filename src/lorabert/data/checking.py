@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +26,19 @@ def check_files(
 
     Args:
         paths: one or two files.
-        data: names of the columns and the encoding.
+        data: names of the columns, and how the files are read.
         tokenizer: counts the tokens.
         max_length: where texts would be cut.
         prefix: what the command's options for data begin with, as `tables.read` takes it.
 
     Returns:
-        `parts`, one report a file, and `problems`, one sentence each.
+        `parts`, one report a file, and `problems` and harmless `notes`, one sentence each.
 
     Raises:
         InputError: a file cannot be read, or has no column for the text or the label; the second has to have the first one's.
     """
-    return _check([tables.read(path, data.encoding, prefix) for path in paths], data, tokenizer, max_length)
+    lenient = dataclasses.replace(data, skip_bad_rows=True)  # they are named among the problems
+    return _check([tables.read(path, lenient, prefix) for path in paths], data, tokenizer, max_length)
 
 
 def check_asset(name: str, tokenizer: Any, max_length: int) -> dict[str, Any]:
@@ -73,7 +75,11 @@ def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int)
     problems = [problem for part in parts for problem in _problems(part)]
     if len(parts) == 2:
         problems += _problems_between(*parts)
-    return {"parts": [_report(part, tokenizer, max_length) for part in parts], "problems": problems}
+    return {
+        "parts": [_report(part, tokenizer, max_length) for part in parts],
+        "problems": problems,
+        "notes": [note for table in read for note in table.notes],
+    }
 
 
 def _part(table: Table, columns: Columns) -> _Part:
@@ -93,7 +99,7 @@ def _part(table: Table, columns: Columns) -> _Part:
 
 def _problems(part: _Part) -> list[str]:
     origin = part.table.origin
-    problems = [f"{origin}: {problem}" for problem in part.unusable]
+    problems = [f"{origin}: {problem}" for problem in (part.table.broken_rows(), *part.unusable) if problem]
     if part.labels:
         try:
             label_names(list(part.labels.values()), part.table, part.columns.label)
@@ -134,6 +140,7 @@ def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
     return {
         "origin": part.table.origin,
         "rows": len(part.table),
+        "broken_rows": len(part.table.broken),
         "columns": ", ".join(part.table.columns),
         "text": part.columns.text,
         "label": part.columns.label,

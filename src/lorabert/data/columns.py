@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lorabert.config import DataConfig
-from lorabert.data.tables import Table
+from lorabert.data.tables import Table, is_missing
 from lorabert.errors import InputError
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "message", "tweet", "body", "document", "article",
@@ -17,6 +17,8 @@ LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "t
                "rating", "y", "output")  # fmt: skip
 PAIR_NAMES = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"),
               ("question", "sentence"), ("text", "text_pair"))  # fmt: skip
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,25 @@ class Columns:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows that can be used: texts, perhaps second texts, raw labels as strings, groups to keep together."""
+    """Rows that can be used: texts, perhaps second texts, raw labels as strings, groups to keep together.
+
+    Attributes:
+        kept: the row of the table that each was.
+        notes: what was decided in reading them, one sentence each.
+    """
 
     texts: list[str]
     pairs: list[str] | None
     labels: list[str]
     groups: list[Any]
     table: Table
+    kept: list[int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> int:
+        """The number of rows that were left out because they cannot be used."""
+        return len(self.table.broken) + len(self.table) - len(self.kept)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,10 @@ class Cells:
     def problems(self) -> list[str]:
         """What is wrong, with the places."""
         return [f"{what} in {self.table.places(rows)}" for what, rows in self.wrong.items() if rows]
+
+    def rows(self, kept: list[int]) -> list[str]:
+        """The values of some rows."""
+        return [self.values[row] for row in kept]
 
     def usable(self) -> list[int]:
         """The rows that can be used, in order."""
@@ -112,27 +130,48 @@ def _require(table: Table, role: str, name: str | None, *, optional: bool) -> No
             got=f"the columns {there}",
             fix=f"Name one of them with {table.prefix}{role}",
         )
+    if name in table.repeated:
+        raise InputError(
+            f"{table.origin} has more than one column of the same name",
+            got=f"'{name}', which is the {role}",
+            fix="Give each column a name of its own in the header",
+        )
 
 
-def examples(table: Table, columns: Columns) -> Examples:
+def examples(table: Table, columns: Columns, *, skip: bool = False) -> Examples:
     """Take the texts and labels out of a table.
+
+    Args:
+        table: the table.
+        columns: those in use.
+        skip: leave out the rows that cannot be used.
 
     Raises:
         InputError: texts or labels that are empty, missing or of the wrong type, with their lines.
     """
     texts, labels = texts_in(table, columns.text), labels_in(table, columns.label)
     pairs = texts_in(table, columns.text_pair) if columns.text_pair else None
-    problems = [problem for cells in (texts, pairs, labels) if cells for problem in cells.problems()]
-    if problems:
+    used = [cells for cells in (texts, pairs, labels) if cells]
+    kept, notes = _usable(table, used, "used", "a text and a label in every row", skip)
+    first, second = texts.rows(kept), pairs.rows(kept) if pairs else None
+    groups = _groups(table, columns.group) if columns.group else list(zip(texts.values, (pairs or texts).values, strict=True))
+    return Examples(first, second, labels.rows(kept), [groups[row] for row in kept], table, kept, notes)
+
+
+def _usable(table: Table, used: list[Cells], what: str, expected: str, skip: bool) -> tuple[list[int], tuple[str, ...]]:
+    """The rows that can be used, all of them unless some may be skipped, and what is to be said of the others."""
+    problems = [problem for cells in used for problem in cells.problems()]
+    kept = sorted(set.intersection(*(set(cells.usable()) for cells in used))) if problems else list(range(len(table)))
+    if problems and not (skip and kept):
         raise InputError(
-            f"{table.origin} has rows that cannot be used",
+            f"{table.origin} has rows that cannot be {what}",
             got="; ".join(problems),
-            expected="a text and a label in every row",
-            fix="Mend or remove these rows; `lorabert data check FILE` shows the whole file",
+            expected=expected,
+            fix=f"Mend or remove these rows, or leave them out with {table.prefix}skip_bad_rows true; "
+            "`lorabert data check FILE` shows the whole file",
         )
-    seconds = pairs.values if pairs else None
-    groups = _groups(table, columns.group) if columns.group else list(zip(texts.values, seconds or texts.values, strict=True))
-    return Examples(texts.values, seconds, labels.values, groups, table)
+    left_out = [*filter(None, [table.broken_rows()]), *problems]
+    return kept, (*table.notes, *(f"{table.origin}: left out {rows}" for rows in left_out))
 
 
 def _groups(table: Table, name: str) -> list[Any]:
@@ -148,11 +187,6 @@ def _groups(table: Table, name: str) -> list[Any]:
     return [("row", row) if is_missing(value) else value for row, value in enumerate(values)]
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: no value, NaN, or only white space."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
-
-
 def texts_in(table: Table, name: str) -> Cells:
     """A column of texts."""
     values = table.columns[name]
@@ -164,15 +198,15 @@ def texts_in(table: Table, name: str) -> Cells:
 
 def has_lone_surrogate(value: Any) -> bool:
     """Half of a character, which JSON can spell and no tokenizer can read."""
-    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and _HALF.search(value) is not None
 
 
 def labels_in(table: Table, name: str) -> Cells:
     """A column of labels; an integer that a source declares a name for becomes that name."""
     values, declared = table.columns[name], table.declared.get(name)
     empty = [row for row, value in enumerate(values) if is_missing(value)]
-    odd = [row for row, value in enumerate(values) if not is_missing(value) and not _usable(value)]
-    strange = [row for row, value in enumerate(values) if declared and _usable(value) and not _declares(declared, value)]
+    odd = [row for row, value in enumerate(values) if not is_missing(value) and not _is_label(value)]
+    strange = [row for row, value in enumerate(values) if declared and _is_label(value) and not _declares(declared, value)]
     wrong = {
         f"no label in column '{name}'": empty,
         f"a label that is no name or whole number in column '{name}'": odd,
@@ -186,7 +220,7 @@ def _declares(declared: list[str], value: Any) -> bool:
     return isinstance(value, str) or 0 <= int(value) < len(declared)
 
 
-def _usable(value: Any) -> bool:
+def _is_label(value: Any) -> bool:
     if isinstance(value, str):
         return not has_lone_surrogate(value)
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
@@ -238,9 +272,22 @@ def pair_column(named: str | None, trained_on: str | None) -> str | None:
     return named or trained_on
 
 
-def texts_of(
-    table: Table, text: str | None, text_pair: str | None, usual: str | None = None
-) -> tuple[list[str], list[str] | None]:
+@dataclass(frozen=True)
+class Texts:
+    """Texts without labels, and their second texts where they are pairs.
+
+    Attributes:
+        places: where each stands in its file.
+        notes: what was decided in reading them, one sentence each.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    places: list[str]
+    notes: tuple[str, ...]
+
+
+def texts_of(table: Table, text: str | None, text_pair: str | None, usual: str | None = None, *, skip: bool = False) -> Texts:
     """The texts of a table that needs no labels, and their second texts where a column for them is named.
 
     Args:
@@ -248,6 +295,7 @@ def texts_of(
         text: column of the texts; if None the usual one, or the one that its name or the shape of the table tells.
         text_pair: column of the second texts.
         usual: column of the texts where it is there and no other was named.
+        skip: leave out the rows that cannot be used.
 
     Raises:
         InputError: no such column, or texts that are empty or of the wrong type.
@@ -259,7 +307,5 @@ def texts_of(
     _require(table, "text_pair", text_pair, optional=True)
     assert name is not None
     texts, pairs = texts_in(table, name), texts_in(table, text_pair) if text_pair else None
-    problems = [problem for cells in (texts, pairs) if cells for problem in cells.problems()]
-    if problems:
-        raise InputError(f"{table.origin} has rows that cannot be labelled", got="; ".join(problems))
-    return texts.values, pairs.values if pairs else None
+    kept, notes = _usable(table, [cells for cells in (texts, pairs) if cells], "labelled", "a text in every row", skip)
+    return Texts(texts.rows(kept), pairs.rows(kept) if pairs else None, [table.place(row) for row in kept], notes)

@@ -6,7 +6,7 @@ import bz2
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,7 @@ class Splits:
         label_names: the classes in order.
         columns: the columns that were used.
         notes: what was decided on the way, one sentence each.
+        skipped: the number of rows that were left out because they cannot be used, by split as it was read.
     """
 
     origin: str
@@ -69,6 +70,7 @@ class Splits:
     label_names: list[str]
     columns: Columns
     notes: tuple[str, ...] = ()
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """The sha256 of the label names and of every text and label of every split, in order."""
@@ -120,7 +122,7 @@ def recorded(data: DataConfig, fingerprint: str) -> Splits:
     return splits
 
 
-def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = tables.PREFIX) -> Split:
+def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = tables.PREFIX) -> tuple[Split, Examples]:
     """Read a file of new examples for labels that are already known, in their order.
 
     Args:
@@ -129,17 +131,20 @@ def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = table
         names: the labels.
         prefix: what the command's options for data begin with, as `tables.read` takes it.
 
+    Returns:
+        The examples with the labels as indices, and as they stand in the file, with what was left out of it.
+
     Raises:
         InputError: the file cannot be used, or holds a label that is not among the names.
     """
-    table = tables.read(path, data.encoding, prefix)
-    found = examples(table, find(table, data))
-    return _indexed(found, names, "the labels the adapter knows")
+    table = tables.read(path, data, prefix)
+    found = examples(table, find(table, data), skip=data.skip_bad_rows)
+    return _indexed(found, names, "the labels the adapter knows"), found
 
 
 def _files(data: DataConfig) -> dict[str, Table]:
     paths = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {split: tables.read(Path(path), data.encoding) for split, path in paths.items() if path}
+    return {split: tables.read(Path(path), data) for split, path in paths.items() if path}
 
 
 def asset_tables(name: str) -> dict[str, Table]:
@@ -161,7 +166,7 @@ def asset_tables(name: str) -> dict[str, Table]:
 
 def _rotten_tomatoes(file: Path) -> dict[str, Table]:
     """Reviews without the plot summaries; a film's reviews go to test when its name hashes to 0 modulo 5."""
-    table = tables.delimited(file.name, bz2.decompress(file.read_bytes()).decode("utf-8"))
+    table = tables.delimited(file.name, bz2.decompress(file.read_bytes()).decode("utf-8"), DataConfig(header="first"))
     films = table.columns["movie_name"]
     in_test = [int(hashlib.sha256(film.encode()).hexdigest(), 16) % 5 == 0 for film in films]
     reviews = [row for row, category in enumerate(table.columns["category"]) if category != "plot"]
@@ -198,7 +203,9 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig) -> Splits:
     if data.group is None and "group" in raw["train"].columns and data.name in assets.ASSETS:
         data = dataclasses.replace(data, group="group")
     columns = find(raw["train"], data)
-    found = {name: examples(table, columns_of(table, columns)) for name, table in raw.items()}
+    found = {name: examples(table, columns_of(table, columns), skip=data.skip_bad_rows) for name, table in raw.items()}
+    notes += [note for part in found.values() for note in part.notes]
+    skipped = {name: part.skipped for name, part in found.items() if part.skipped}
     names = label_names(found["train"].labels, raw["train"], columns.label)
     splits = {name: _indexed(part, names, "the labels of train") for name, part in found.items()}
     groups = found["train"].groups
@@ -217,7 +224,7 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig) -> Splits:
         notes.append(f"limited to {data.limit} examples a split (seed {seed})")
     if len(set(splits["train"].labels.tolist())) < 2:
         raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
-    return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes))
+    return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes), skipped)
 
 
 def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tuple[dict[str, Table], list[str]]:
@@ -257,7 +264,7 @@ def _indexed(part: Examples, names: list[str], known: str) -> Split:
     index = {name: position for position, name in enumerate(names)}
     unknown = sorted(set(part.labels) - set(names))
     if unknown:
-        rows = [row for row, label in enumerate(part.labels) if label in set(unknown)]
+        rows = [part.kept[row] for row, label in enumerate(part.labels) if label in set(unknown)]
         raise InputError(
             f"{part.table.origin} holds labels that are not among {known}",
             got=f"{', '.join(map(repr, unknown[:5]))} in {part.table.places(rows)}",

@@ -85,7 +85,7 @@ UNUSABLE = {
     "bytes as labels": lambda: parquet(TEXTS, [b"bad", b"good"] * 20),
     "broken numbers": lambda: jsonl(TEXTS, [0.5, 1.5] * 20),
     "dates": lambda: parquet(TEXTS, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)] * 20),
-    "decimals": lambda: parquet(TEXTS, [decimal.Decimal(1), decimal.Decimal(2)] * 20),
+    "broken decimals": lambda: parquet(TEXTS, [decimal.Decimal("0.5"), decimal.Decimal("1.5")] * 20),
     "a number without a class": lambda: tiny.write_parquet("a.parquet", TEXTS, [0, 1, 2, 0] * 10, ["bad", "good"]),
     "a label a row": lambda: jsonl(TEXTS, [f"id{row}" for row in range(40)]),
 }
@@ -139,13 +139,23 @@ def test_a_leak_and_a_strange_label_between_two_files_are_named(tokenizer):
 
 
 def test_a_file_of_blanks_is_reported_not_crashed_on(tokenizer):
-    document = check_files([csv("a.csv", " ,", " ,")], DataConfig(), tokenizer, 16)
+    document = check_files([csv("a.csv", " ,a", " ,b")], DataConfig(), tokenizer, 16)
     assert document["parts"][0]["empty_texts"] == 2
+    with pytest.raises(InputError, match="holds no rows"):
+        check_files([csv("a.csv", " ,", " ,")], DataConfig(), tokenizer, 16)
+
+
+def test_empty_rows_at_the_end_are_noted_and_rows_that_are_none_are_problems(tokenizer):
+    rows = [f"text {row},{row % 2}" for row in range(20)]
+    document = check_files([csv("a.csv", *rows, ",,,", ",,,")], DataConfig(), tokenizer, 16)
+    assert (document["problems"], document["parts"][0]["rows"]) == ([], 20)
+    assert document["notes"] == ["a.csv: 2 empty rows at its end were left out"]
+    document = check_files([csv("a.csv", *rows, "a,b,c", "d")], DataConfig(), tokenizer, 16)
+    assert document["problems"] == ["a.csv: 2 broken rows: line 22, line 23"]
+    assert document["parts"][0]["broken_rows"] == 2
 
 
 def test_a_file_that_cannot_be_read_is_refused(tokenizer):
-    with pytest.raises(InputError, match="line 3"):
-        check_files([csv("a.csv", "a,b", "c")], DataConfig(), tokenizer, 16)
     with pytest.raises(InputError, match="no column"):
         check_files([csv("b.csv", "a,b,c", header="x,y,z")], DataConfig(), tokenizer, 16)
 

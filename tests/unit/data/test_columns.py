@@ -238,9 +238,26 @@ def test_equal_texts_share_a_group_unless_a_column_names_groups():
 
 
 def test_texts_of_finds_the_text_and_needs_no_label():
-    assert texts_of(table(id=["1"], Review=["good"]), None, None) == (["good"], None)
-    assert texts_of(table(anything=["good"]), None, None) == (["good"], None)
-    assert texts_of(table(a=["good"], b=["bad"]), "b", "a") == (["bad"], ["good"])
+    def found(*given):
+        read = texts_of(*given)
+        return read.texts, read.pairs, read.places
+
+    assert found(table(id=["1"], Review=["good"]), None, None) == (["good"], None, ["line 2"])
+    assert found(table(anything=["good"]), None, None) == (["good"], None, ["line 2"])
+    assert found(table(a=["good"], b=["bad"]), "b", "a") == (["bad"], ["good"], ["line 2"])
+
+
+def test_rows_that_cannot_be_used_are_left_out_when_asked_and_named():
+    read = texts_of(table(text=["a", " ", "c"]), None, None, skip=True)
+    assert (read.texts, read.places) == (["a", "c"], ["line 2", "line 4"])
+    assert "left out no text in column 'text' in line 3" in read.notes[0]
+    given = table(text=["a", " ", "c", "d"], label=["x", "y", "", "z"], film=["1", "2", "3", "4"])
+    found = examples(given, Columns("text", None, "label", "film"), skip=True)
+    assert (found.texts, found.labels, found.groups, found.kept) == (["a", "d"], ["x", "z"], ["1", "4"], [0, 3])
+    assert found.skipped == 2
+    assert [note.rpartition(" in ")[2] for note in found.notes] == ["line 3", "line 4"]
+    with pytest.raises(InputError, match="no text"):
+        examples(table(text=[" "], label=["x"]), Columns("text", None, "label", None), skip=True)
 
 
 def test_texts_of_refuses_blanks_and_unknown_columns():

@@ -276,7 +276,7 @@ def test_the_fingerprint_changes_with_the_label_names_and_not_with_the_origin():
 
 
 def test_labelled_reads_a_file_in_the_order_of_the_known_labels():
-    split = labelled(Path(csv("a.csv", [("x", "pos"), ("y", "neg")])), DataConfig(), ["pos", "neg"])
+    split, _ = labelled(Path(csv("a.csv", [("x", "pos"), ("y", "neg")])), DataConfig(), ["pos", "neg"])
     assert rows(split) == (["x", "y"], [0, 1])
 
 

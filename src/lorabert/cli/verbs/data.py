@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabert import config
-from lorabert.cli.output import JSON, Output, output
+from lorabert.cli.output import HEADER, JSON, Output, output
 from lorabert.config import options_parser, parse
 from lorabert.errors import InputError
 
@@ -25,6 +25,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--text_pair", type=str, default=None, help="Column that holds a second text, for pairs of texts.")
     parser.add_argument("--label", type=str, default=None, help="Column that holds the label; found by its name.")
     parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of the file.")
+    parser.add_argument("--header", choices=["auto", "first", "none"], default="auto", help=HEADER)
     parser.add_argument("--model", type=str, default="minilm-l6", help="Base whose tokenizer counts the tokens.")
     parser.add_argument("--max_length", type=int, default=128, help="Length at which longer texts would be cut.")
     parser.add_argument("--json", action="store_true", help=JSON)
@@ -63,7 +64,10 @@ def _data_check(arguments: Any, out: Output) -> None:
 
     if not 1 <= len(arguments.names) <= 2:
         raise InputError("`lorabert data check` takes one file, or a train and a test file", got=f"{len(arguments.names)} names")
-    named = DataConfig(text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding)
+    named = DataConfig(
+        text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding,
+        header=arguments.header,
+    )  # fmt: skip
     document = checking.check_files(
         [Path(name) for name in arguments.names], named, _tokenizer(arguments), arguments.max_length, prefix="--"
     )
@@ -84,6 +88,8 @@ def _show_check(document: dict[str, Any], out: Output) -> None:
                                             if key not in ("origin", "classes")])  # fmt: skip
         out.table("Classes", ["class", "examples", "share"],
                   [[name, count, f"{count / part['rows']:.1%}"] for name, count in part["classes"].items()])  # fmt: skip
+    for note in document["notes"]:
+        out.say(note)
     for problem in document["problems"]:
         out.say(f"Problem: {problem}")
     if not document["problems"]:

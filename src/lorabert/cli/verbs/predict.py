@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from lorabert.cli.output import BASE, PRECISION, output
-from lorabert.config import options_parser, parse
+from lorabert.cli.output import BASE, HEADER, PRECISION, SKIP_BAD_ROWS, output
+from lorabert.config import DataConfig, options_parser, parse
 from lorabert.data import tables
-from lorabert.data.columns import has_lone_surrogate, pair_column, texts_of
+from lorabert.data.columns import Texts, has_lone_surrogate, pair_column, texts_of
 from lorabert.errors import InputError
 
 
@@ -25,12 +24,18 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("adapter", help="Adapter, export or run folder, or a name in the store, such as emotion@1.")
     parser.add_argument("texts", nargs="*", default=[], help="Texts, or - to read them from stdin, a line each.")
-    parser.add_argument("--file", type=str, default=None, help="CSV, TSV, JSONL or Parquet file to read the texts from.")
+    parser.add_argument(
+        "--file", type=str, default=None, help="CSV, TSV, JSON, JSONL or Parquet file of texts, or .txt with a text a line."
+    )
     parser.add_argument(
         "--text", type=str, default=None, help="Column of --file that holds the text; the one trained on, or found by its name."
     )
     parser.add_argument("--text_pair", type=str, default=None, help="Column of the second text, for pairs; the one trained on.")
     parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of --file or of stdin.")
+    parser.add_argument("--header", choices=["auto", "first", "none"], default="auto", help=HEADER)
+    parser.add_argument(
+        "--skip_bad_rows", type=bool, default=False, help=f"{SKIP_BAD_ROWS} Each answer then says its place in --file."
+    )
     parser.add_argument("--base", type=str, default=None, help=BASE)
     parser.add_argument("--precision", choices=["fp32", "bf16", "auto"], default="fp32", help=PRECISION)
     parser.add_argument("--json", action="store_true", help="One JSON document: the object of a single text, or a list.")
@@ -41,28 +46,40 @@ def main(argv: list[str]) -> None:
 
     with output(as_json=arguments.json) as out:
         classifier, manifest = loading.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
-        texts, pairs = _texts(arguments, manifest["data"]["columns"])
+        given = _texts(arguments, manifest["data"]["columns"])
+        for note in given.notes:
+            print(note, file=sys.stderr)
         placement = hardware.placed("cpu", arguments.precision)
-        answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(texts, pairs, placement)]
+        answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(given.texts, given.pairs, placement)]
+        if arguments.skip_bad_rows:
+            answers = [{"place": place, **answer} for place, answer in zip(given.places, answers, strict=True)]
         out.result(answers[0] if len(answers) == 1 else answers)
         for answer in () if arguments.json else answers:
             print(json.dumps(answer, ensure_ascii=False))
 
 
-def _texts(arguments: Any, columns: dict[str, str | None]) -> tuple[list[str], list[str] | None]:
+def _texts(arguments: Any, columns: dict[str, str | None]) -> Texts:
     """The texts to label, and their second texts where the adapter was trained on pairs."""
     if bool(arguments.texts) == bool(arguments.file):
         raise InputError("Nothing to label" if not arguments.file else "Texts and --file were both given",
                          expected="texts as words, or - for stdin, or --file FILE")  # fmt: skip
     pair = pair_column(arguments.text_pair, columns["text_pair"])
     if arguments.file:
-        table = tables.read(Path(arguments.file), arguments.encoding, prefix="--")
-        return texts_of(table, arguments.text, pair, usual=columns["text"])
+        reading = DataConfig(
+            text=arguments.text or columns["text"], text_pair=pair, encoding=arguments.encoding, header=arguments.header,
+            skip_bad_rows=arguments.skip_bad_rows,
+        )  # fmt: skip
+        table = tables.read(Path(arguments.file), reading, prefix="--", labelled=False)
+        return texts_of(table, arguments.text, pair, usual=columns["text"], skip=arguments.skip_bad_rows)
     if pair:
         raise InputError("This adapter labels pairs of texts", fix="Give them with --file, a file that has both columns")
     if arguments.texts == ["-"]:
         text = tables.decoded(sys.stdin.buffer.read(), "stdin", arguments.encoding, prefix="--")
-        return [line.rstrip("\n") for line in io.StringIO(text, newline=None)], None
+        return _of_words([line.rstrip("\r\n") for line in tables.lines_of(text)], "line")
     if odd := [text for text in arguments.texts if has_lone_surrogate(text)]:
         raise InputError("A text holds bytes that are no characters here", got=ascii(odd[0][:80]), fix="Give it with --file")
-    return list(arguments.texts), None
+    return _of_words(list(arguments.texts), "text")
+
+
+def _of_words(texts: list[str], what: str) -> Texts:
+    return Texts(texts, None, [f"{what} {number}" for number in range(1, len(texts) + 1)], ())

@@ -15,7 +15,7 @@ from typing import Any
 from lorabert import config
 from lorabert.config import DEFAULT_LEARNING_RATE, METHODS, RunConfig, options_parser
 from lorabert.data.assets import ASSETS
-from lorabert.data.tables import SUFFIXES
+from lorabert.data.tables import SUFFIXES, suffix_of
 from lorabert.errors import InputError
 from lorabert.evidence.metrics import METRICS
 from lorabert.studies.comparison.plan import TUNING_SEED_OFFSET, Overrides, Plan, System, Task
@@ -229,7 +229,7 @@ def _place(spec: str) -> tuple[str, Overrides]:
     """
     if spec in ASSETS:
         return spec, {"data.name": spec, "data.subset": None, "data.train": None}
-    if Path(spec).suffix.lower() in SUFFIXES:
+    if suffix_of(spec) in SUFFIXES:
         return Path(spec).stem, {"data.name": None, "data.subset": None, "data.train": spec}
     repository, _, subset = spec.partition(":")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", repository):

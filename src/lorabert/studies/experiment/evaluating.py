@@ -9,7 +9,7 @@ from typing import Any
 from lorabert import hardware, runs
 from lorabert.config import DataConfig, from_dict
 from lorabert.data import sources
-from lorabert.data.columns import pair_column
+from lorabert.data.columns import Examples, pair_column
 from lorabert.errors import InputError, MismatchError
 from lorabert.runs import RunFolder
 from lorabert.shipping import loading, manifests, store
@@ -55,7 +55,7 @@ def _stored(reference: str) -> Path:
                          expected=error.expected, fix=error.fix) from None  # fmt: skip
 
 
-def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> sources.Split:
+def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> tuple[sources.Split, Examples]:
     trained_on = manifest["data"]["columns"]
     wanted = dataclasses.replace(
         named,
@@ -90,9 +90,12 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
     what = "the base, " if kind == manifests.ADAPTER else ""
     say(f"Verified: {folder} ({len(manifest['files'])} files, {what}and the answers to fixed texts, "
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
-    settings = from_dict(manifest["config"])
+    settings, skipped = from_dict(manifest["config"]), 0
     if data_file:
-        part, origin = _labelled(data_file, manifest, named), str(data_file)
+        part, read = _labelled(data_file, manifest, named)
+        origin, skipped = str(data_file), read.skipped
+        for note in read.notes:
+            say(note)
     else:
         part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
         origin = f"{manifest['data']['origin']} ({split})"
@@ -106,6 +109,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
         "data": origin,
         "labels": manifest["labels"],
         "n": len(part),
+        "skipped": skipped,
         "fingerprint_difference": difference,
         "precision": placement.precision,
         **score(part.labels, logits.argmax(1), manifest["labels"]),

@@ -131,6 +131,7 @@ def facts(ready: Prepared) -> dict[str, Any]:
         "data": {
             "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
             "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "notes": list(splits.notes),
+            "skipped": splits.skipped,
             "columns": dataclasses.asdict(splits.columns),
             "truncated": {name: getattr(ready.encoded, name).truncated for name in SPLITS},
         },
