@@ -15,6 +15,7 @@ from lorabert.config import Device
 from lorabert.data.batching import by_length, padded_batch
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.sources import Split
+from lorabert.data.texts import Texts, paired
 from lorabert.engine.packed import DTYPES, PackedClassifier, logits
 from lorabert.errors import Unsupported
 from lorabert.evidence.metrics import softmax
@@ -115,10 +116,16 @@ class Classifier:
         """Tokenise labelled or unlabelled texts as in training."""
         return encode_split(split, self.tokenizer, self.max_length)
 
-    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32,
+    def logits(self, texts: Texts, pairs: Texts | None = None, batch_size: int = 32,
                placement: Placement = FP32_CPU) -> np.ndarray:  # fmt: skip
-        """Logits of each text, (n, C) float32."""
-        split = self.encode(Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64)))
+        """Logits of each text, (n, C) float32; one string is one text.
+
+        Raises:
+            TypeError: something is no string, see `data.texts.listed`.
+            ValueError: there are not as many second texts as texts.
+        """
+        firsts, seconds = paired(texts, pairs)
+        split = self.encode(Split(firsts, seconds, np.zeros(len(firsts), np.int64)))
         return self.logits_of(split, batch_size=batch_size, placement=placement)
 
     def logits_of(self, split: EncodedSplit, *, batch_size: int, placement: Placement = FP32_CPU) -> np.ndarray:
@@ -149,12 +156,13 @@ class Classifier:
         """
         return predict_padded(self.model, split, pad_id=self.tokenizer.pad_token_id, batch_size=batch_size)
 
-    def predict(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, placement: Placement = FP32_CPU
-    ) -> list[Prediction]:
-        """The label of each text, with the probability of every label."""
-        if not texts:
-            return []
+    def predict(self, texts: Texts, pairs: Texts | None = None, placement: Placement = FP32_CPU) -> list[Prediction]:
+        """The label of each text, with the probability of every label: a list, of one answer where one string was given.
+
+        Raises:
+            TypeError: something is no string, see `data.texts.listed`.
+            ValueError: there are not as many second texts as texts.
+        """
         return [
             Prediction(
                 self.label_names[int(row.argmax())],

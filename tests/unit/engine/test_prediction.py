@@ -113,3 +113,19 @@ def test_second_texts_count(classifier):
 
 def test_no_examples_give_no_logits(classifier):
     assert classifier.logits([]).shape == (0, 2)
+
+
+def test_one_string_gets_one_answer_and_a_list_as_many_as_it_has(classifier):
+    (alone,) = classifier.predict("good film")
+    (listed,) = classifier.predict(["good film"])
+    assert alone == listed
+    assert classifier.logits("good film").shape == (1, 2)
+    assert classifier.predict(np.array(TEXTS)) == classifier.predict(text for text in TEXTS)
+    assert classifier.predict([]) == classifier.predict(np.array([])) == []
+    assert classifier.logits([]).shape == (0, 2)
+    assert classifier.logits("a", "b").shape == (1, 2)
+    for call in (classifier.predict, classifier.logits):
+        with pytest.raises(TypeError, match="not None"):
+            call(None)
+        with pytest.raises(ValueError, match="there are 2 texts and 1 pairs"):
+            call(["a", "b"], ["c"])
