@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +25,9 @@ _CAUSES = {
     errno.EROFS: "The file system is read-only",
     errno.ENAMETOOLONG: "The path is too long",
     errno.ENOTDIR: "A part of the path is a file, not a folder",
+    errno.EIO: "The disk failed",
+    errno.EBUSY: "The folder is in use, or is a mount point, below which another can be named",
+    errno.EXDEV: "The folder is a mount point, below which another can be named",
 }
 # safetensors and PyTorch write through code of their own, whose errors carry the cause in words only.
 _WORDS = {
@@ -72,9 +74,16 @@ def _number_in_words(message: str) -> int | None:
     return next((number for words, number in _WORDS.items() if words in message), None)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent: beside its place, flushed to disk, then moved into it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomically(path: Path, content: bytes, *, parents: bool = True) -> None:
+    """Write a file that is whole or absent: beside its place, flushed to disk, then moved into it.
+
+    Args:
+        path: its place.
+        content: its bytes.
+        parents: make the folders above it; otherwise they have to be there.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with beside.open("wb") as file:
@@ -97,19 +106,6 @@ def _put(beside: Path, path: Path) -> None:
                 raise
             time.sleep(wait)
     beside.replace(path)
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, beside its place; moved there in the end, over what lies there, or removed when that fails."""
-    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

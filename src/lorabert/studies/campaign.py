@@ -27,11 +27,13 @@ class Job:
         out: the run folder itself.
         watch: called with each event of the run's training; it may raise `experiment.Stopped`, which ends this run alone,
             with the status `stopped`.
+        data: fingerprint that the data had when the study was begun, where that is known; others are refused.
     """
 
     settings: RunConfig
     out: Path
     watch: experiment.Watch | None = None
+    data: str | None = None
 
 
 def run(
@@ -48,6 +50,9 @@ def run(
         concurrent: how many train at once; by default as many as memory allows, at most eight.
         share: of the memory, where others take theirs at the same time.
         say: called with each line for people.
+
+    Raises:
+        Changed: the data or the base are no longer what a run, or the study, was begun with; no other run is begun.
     """
     outcomes: dict[Path, dict[str, Any]] = {}
     for group in groups(jobs):
@@ -73,7 +78,9 @@ def groups(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _alone(job: Job, say: Say) -> dict[str, Any]:
     try:
-        return experiment.train(job.settings, out=job.out, resume=True, say=say, watch=job.watch)
+        return experiment.train(job.settings, out=job.out, resume=True, say=say, watch=job.watch, expected=job.data)
+    except experiment.Changed:
+        raise
     except InputError as error:
         return _failed(job, error, say)
 
@@ -105,6 +112,8 @@ class _Together:
             for job, outcome in training.fit_together(self._starts(), concurrent=self.concurrent, share=self.share):
                 self._ended(job.checkpoints.parent, outcome)
         except Unsupported as unknown:
+            for begun in self.begun.values():
+                begun.run.release()
             self.say(f"One by one: {unknown.why}.")
         except BaseException as error:
             for begun in self.begun.values():
@@ -118,8 +127,9 @@ class _Together:
 
         for out, job in self.jobs.items():
             try:
-                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen, watch=job.watch)
-            except Unsupported:
+                begun = experiment.begin(job.settings, out=out, resume=True, say=self.say, frozen=self.frozen, watch=job.watch,
+                                         expected=job.data)  # fmt: skip
+            except (Unsupported, experiment.Changed):
                 raise
             except InputError as error:
                 self.outcomes[out] = _failed(job, error, self.say)
@@ -127,10 +137,10 @@ class _Together:
             if isinstance(begun, dict):
                 self.outcomes[out] = begun
                 continue
+            self.begun[out] = begun
             if job.settings.train.engine == "auto":
                 training.refuse_unproven(begun.ready.placement)
             self.frozen = self.frozen or begun.ready.parameters
-            self.begun[out] = begun
             yield begun.job(resume=True, name=out.name)
 
     def _ended(self, out: Path, outcome: Fit | Exception) -> None:

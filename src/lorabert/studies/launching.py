@@ -10,11 +10,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from lorabert import clusters
+from lorabert import clusters, locks, runs
 from lorabert.errors import InputError
 from lorabert.studies import campaign
 from lorabert.studies.campaign import Job
@@ -68,9 +68,11 @@ def launch(
 
 
 def finished(job: Job) -> Record | None:
-    """The record of a finished run of exactly this configuration; None when there is none."""
+    """The record of a finished run of this configuration, on the study's data; None when there is none."""
     record = record_at(job.out)
-    if record.get("status") != "done" or record.get("config_sha256") != job.settings.sha256():
+    if record.get("status") != "done" or runs.differing(record.get("config", {}), job.settings.to_dict()):
+        return None
+    if job.data and job.data != record["data"]["fingerprint"]:
         return None
     return {"run": str(job.out), "adapter": str(job.out / "adapter"), **record}
 
@@ -156,21 +158,18 @@ def _take(jobs: Sequence[Job], *, concurrent: int | None, share: float, log: Pat
     Locks are taken in the order of their paths, so that two processes cannot each wait for the other. The system frees
     them when a process ends, however it ends.
     """
-    from filelock import FileLock
-
     say = functools.partial(note, log)
     with ExitStack() as held:
         for job in sorted(jobs, key=lambda job: str(job.out)):
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(job.out.with_name(f".{job.out.name}.lock")))
+            held.callback(runs.hold(job.out, wait=locks.FOREVER).release)
         left = [job for job in jobs if finished(job) is None]
         made = campaign.run(left, concurrent=concurrent, share=share, say=say)
         return {str(job.out): record for job, record in zip(left, made, strict=True)}
 
 
 def note(log: Path, line: str) -> None:
-    """Add a line to a study's log."""
-    with log.open("a", encoding="utf-8") as file:
+    """Add a line to a study's log, if its folder is still there: that it is gone is for the runs to say."""
+    with suppress(FileNotFoundError), log.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
 
 

@@ -181,10 +181,22 @@ def test_labels_keep_their_order_and_predict_by_name(adapter):
 
 def test_saving_again_replaces_the_older_adapter_whole(adapter, tiny_base):
     before = adapters.manifest_of(adapter)["fingerprint"]
-    (adapter / "stray").write_text("", encoding="utf-8")
     saved(adapter, trained(tiny_base, "head"))
     assert adapters.manifest_of(adapter)["fingerprint"] != before
-    assert not (adapter / "stray").exists()
+    assert {path.name for path in Path().iterdir()} - {".cache"} == {"adapter"}
+
+
+@pytest.mark.parametrize("name", ["stray", "README.md", "a folder"])
+def test_saving_again_removes_nothing_that_somebody_else_put_there(adapter, tiny_base, name):
+    before = (adapter / "lorabert.json").read_bytes()
+    if name == "a folder":
+        (adapter / name).mkdir()
+    else:
+        (adapter / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match=name):
+        saved(adapter, trained(tiny_base, "head"))
+    assert (adapter / name).is_dir() if name == "a folder" else (adapter / name).read_text(encoding="utf-8") == "mine"
+    assert (adapter / "lorabert.json").read_bytes() == before
     assert {path.name for path in Path().iterdir()} - {".cache"} == {"adapter"}
 
 

@@ -17,7 +17,9 @@ def main(argv: list[str]) -> None:
         "test split.",
     )
     parser.add_argument("target", help="Run folder, or the folder or comparison.json of `lorabert compare`.")
-    parser.add_argument("-o", "--out", type=str, required=True, help="The HTML file to write; one of that name is replaced.")
+    parser.add_argument(
+        "-o", "--out", type=str, required=True, help="The HTML file to write; an earlier report of that name is replaced."
+    )
     parser.add_argument("--json", action="store_true", help=JSON)
     arguments = parse(parser, argv)
     from lorabert.studies.reporting import page

@@ -10,18 +10,19 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorabert import hardware
-from lorabert.files import cache_folder
+from lorabert import hardware, locks
+from lorabert.errors import InputError
+from lorabert.files import cache_folder, sha256_of, write_atomically
 
 SWITCH = "LORABERT_KERNELS"
 _ON, _OFF = ("", "on", "1", "yes", "true"), ("off", "0", "no", "false")
 # No option that changes what a number may be (-ffast-math): an adapter whose loss is not finite has to be seen.
 _OPTIONS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
 _PATIENCE = 120.0
+_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def state() -> State:
     try:
         folder = cache_folder() / "kernels" if told.lower() in _ON else Path(told)
         return State(_loaded(compiler, openmp, folder), f"compiled by {_version(compiler)}")
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, InputError) as error:
         return State(None, f"they cannot be made with {compiler}: {_first_line(error)}")
 
 
@@ -74,14 +75,41 @@ def _loaded(compiler: str, openmp: Path, folder: Path) -> ctypes.CDLL:
     text = b"".join(file.read_bytes() for file in [*sources, *sorted(here.glob("*.h"))])
     told = [*_OPTIONS, _version(compiler), str(openmp), *sorted(hardware.cpu_flags())]
     key = hashlib.sha256(text + "\n".join(told).encode()).hexdigest()[:16]
-    library = folder / f"{key}.so"
-    with contextlib.suppress(OSError):  # it is not there, or damaged: then it is made
-        return ctypes.CDLL(str(library))
+    if made := _whole(folder, key):
+        return made
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        _compile(compiler, sources, openmp, Path(scratch) / library.name)
-        (Path(scratch) / library.name).replace(library)
-    return ctypes.CDLL(str(library))
+    hold = locks.take(folder, "compiles in", wait=_PATIENCE)  # of several processes one compiles, and the others wait
+    try:
+        return _whole(folder, key) or _made(compiler, sources, openmp, folder, key)
+    finally:
+        hold.release()
+
+
+def _whole(folder: Path, key: str) -> ctypes.CDLL | None:
+    """The library of a key, if its bytes are those its name tells: loading one that was cut short ends the process."""
+    for library in sorted(folder.glob(f"{key}-*.so")):
+        with contextlib.suppress(OSError):  # it may be damaged, or for another system
+            if sha256_of(library)[:_DIGITS] == library.stem.rpartition("-")[2]:
+                return ctypes.CDLL(str(library))
+    return None
+
+
+def _made(compiler: str, sources: list[Path], openmp: Path, folder: Path, key: str) -> ctypes.CDLL:
+    scratch = folder / ".compiling.partial"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    scratch.mkdir()
+    try:
+        _compile(compiler, sources, openmp, scratch / "made.so")
+        content = (scratch / "made.so").read_bytes()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    library = folder / f"{key}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.so"
+    write_atomically(library, content)
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError:
+        library.unlink()
+        raise
 
 
 def _compile(compiler: str, sources: list[Path], openmp: Path, library: Path) -> None:

@@ -59,9 +59,15 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     place = folder / f"checkpoint-{progress.step}"
     beside = folder / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
-    write_atomically(beside / _TENSORS, to_bytes({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
-    write_atomically(beside / _PROGRESS, json.dumps(dataclasses.asdict(progress), indent=2).encode())
-    write_atomically(beside / _COMPLETE, b"")
+    folder.mkdir(exist_ok=True)  # and no more: a run folder that somebody removed is not made again by halves
+    beside.mkdir()
+    files = {
+        _TENSORS: to_bytes({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}),
+        _PROGRESS: json.dumps(dataclasses.asdict(progress), indent=2).encode(),
+        _COMPLETE: b"",
+    }
+    for name, content in files.items():
+        write_atomically(beside / name, content, parents=False)
     shutil.rmtree(place, ignore_errors=True)
     beside.replace(place)
     _prune(folder, progress.best_step)

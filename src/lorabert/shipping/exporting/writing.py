@@ -13,7 +13,8 @@ from typing import Any
 
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
-from lorabert.files import disk_errors, sha256_of, whole_folder, write_atomically
+from lorabert.files import disk_errors, sha256_of, write_atomically
+from lorabert.folders import whole_folder
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.shipping import adapters, fingerprints

@@ -37,6 +37,8 @@ class _Facts:
     examples: dict[str, int]
     notes: list[str]
     base: str
+    bases: dict[str, str]
+    fingerprints: dict[DataConfig, str]
 
 
 def compare(
@@ -65,9 +67,10 @@ def compare(
     check(launcher, workers, concurrent)
     tell(f"Checking {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} and their bases")
     facts = {task.name: _check(plan, task) for task in plan.tasks}
-    folder = study.begin(out or study.default_path(plan), plan, {name: known.fingerprint for name, known in facts.items()})
+    folder = study.begin(out or study.default_path(plan), plan, {name: known.fingerprint for name, known in facts.items()},
+                         {name: known.bases for name, known in facts.items()})  # fmt: skip
     tell(f"Study folder: {folder.path} (the lines of its runs are in log.txt)")
-    work = _Work(plan, folder, launcher, workers, concurrent, tell)
+    work = _Work(plan, folder, facts, launcher, workers, concurrent, tell)
     rates = work.tune() if plan.rates else {}
     runs = work.run({key: found["chosen"] for key, found in rates.items()})
     baselines = {task.name: work.baselines(task) for task in plan.tasks}
@@ -97,11 +100,12 @@ def _check(plan: Plan, task: Task) -> _Facts:
         InputError: something is not there, or the systems would be tested on different examples.
     """
     loaded: dict[DataConfig, Splits] = {}
+    found: dict[str, str] = {}
     for system in plan.systems:
         settings = plan.run_config(task, system, plan.seeds[0])
         if settings.data not in loaded:
             loaded[settings.data] = sources.load(settings.data)
-        bases.find(settings.model)
+        found[system.name] = experiment.digest(bases.find(settings.model))
     first, *others = loaded.values()
     for other in others:
         if (other.test.texts, other.test.pairs, other.test.labels.tolist()) != (
@@ -116,6 +120,7 @@ def _check(plan: Plan, task: Task) -> _Facts:
     return _Facts(
         first.origin, f"{name}:{settings.data.subset}" if settings.data.subset else name, first.fingerprint(), first.label_names,
         {split: len(getattr(first, split)) for split in sources.SPLITS}, list(first.notes), settings.model.name,
+        found, {data: splits.fingerprint() for data, splits in loaded.items()},
     )  # fmt: skip
 
 
@@ -125,6 +130,7 @@ class _Work:
 
     plan: Plan
     folder: Study
+    facts: dict[str, _Facts]
     launcher: Launcher
     workers: int
     concurrent: int | None
@@ -148,7 +154,7 @@ class _Work:
         """Make a run of each rate, and return what a choice may know of it."""
         seed = self.plan.tuning_seed
         jobs = [
-            Job(self.plan.run_config(task, system, seed, rate), self.folder.trial_folder(task, system, rate))
+            self._job(task, self.plan.run_config(task, system, seed, rate), self.folder.trial_folder(task, system, rate))
             for task, system, rate in wanted
         ]
         made = zip(wanted, self._make(jobs, what), strict=True)
@@ -162,13 +168,16 @@ class _Work:
             rate = rates.get((task.name, system.name))
             if plan.rates is None or rate is not None:
                 settings, out = plan.run_config(task, system, seed, rate), self.folder.run_folder(task, system, seed)
-                jobs[task.name, system.name, seed] = Job(settings, out)
+                jobs[task.name, system.name, seed] = self._job(task, settings, out)
         records = dict(zip(jobs, self._make(list(jobs.values()), "Comparing"), strict=True))
         for task, system, seed in itertools.product(plan.tasks, plan.systems, plan.seeds):
             untried = {"run": "", "status": "failed", "error": "every learning rate of the grid failed"}
             record = records.get((task.name, system.name, seed), untried)
             runs.setdefault((task.name, system.name), []).append(results.read(seed, record))
         return runs
+
+    def _job(self, task: Task, settings: RunConfig, out: Path) -> Job:
+        return Job(settings, out, data=self.facts[task.name].fingerprints.get(settings.data))
 
     def _make(self, jobs: list[Job], what: str) -> list[Record]:
         with Watch(jobs, what, self.tell):

@@ -1,7 +1,7 @@
 """A comparison's folder: what it was planned as, and where everything lies.
 
 STUDY/
-    study.json            the plan, and the fingerprint of each task's data
+    study.json            the plan, the fingerprint of each task's data, and a hash of each system's base
     tuning/TASK/SYSTEM/rate-R/    run folders of the learning rates that were tried
     runs/TASK/SYSTEM/seed-S/      run folders of the comparison
     baselines/TASK.json   what the task's test split can be predicted with for next to nothing
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorabert import locks, runs
 from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
+from lorabert.folders import clear_partial
 from lorabert.runs import RUNS
 from lorabert.studies.comparison.plan import Plan, System, Task, slug
 
@@ -55,6 +57,9 @@ class Study:
 
     def save(self, path: Path, document: dict[str, Any]) -> None:
         """Write a JSON document that is whole or absent."""
+        if not self.path.is_dir():
+            raise InputError(f"{self.path} was removed while the comparison was made", got="there is no such folder any more",
+                             fix="The runs in it are lost with it. The same command starts the comparison again")  # fmt: skip
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         with disk_errors(self.path, STUDY_GOES_ON):
             write_atomically(path, (text + "\n").encode())
@@ -66,7 +71,7 @@ def default_path(plan: Plan) -> Path:
     return RUNS / f"compare-{hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
-def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
+def begin(path: Path, plan: Plan, fingerprints: dict[str, str], bases: dict[str, dict[str, str]] | None = None) -> Study:
     """Start a study in a new folder, go on with the one that lies there, or let it grow.
 
     A plan may add systems, tasks and seeds to the one before it, and may change what is only said of the runs (`against`,
@@ -76,28 +81,36 @@ def begin(path: Path, plan: Plan, fingerprints: dict[str, str]) -> Study:
         path: the folder.
         plan: what is asked now.
         fingerprints: of each task's data, by the task's name.
+        bases: a hash of each system's base by the task's and the system's names.
 
     Raises:
         InputError: the folder holds something else, or a study that this plan does not continue; every difference is named.
     """
-    from filelock import FileLock
-
     study, file = Study(path), path / "study.json"
     # What another command is writing at this moment is hidden, and no reason to refuse the folder.
     if not file.exists() and path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
         raise InputError(f"{path} already holds something that is no comparison", fix="Name another --out")
-    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plan": plan.to_dict(), "data": fingerprints}
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "plan": plan.to_dict(),
+        "data": fingerprints,
+        "bases": bases or {},
+    }
     with disk_errors(path, STUDY_GOES_ON):
-        path.mkdir(parents=True, exist_ok=True)
-        with FileLock(path / ".study.lock"):  # of two commands that begin at once, the second finds the first one's plan
+        # Of two commands that begin at once, the second finds the first one's plan.
+        held = locks.take(path, "begins the comparison in", wait=locks.FOREVER)
+        try:
             if file.exists():
                 _refuse_another(path, read(file), document)
+            clear_partial(path)
             study.save(file, document)
+        finally:
+            held.release()
     return study
 
 
 def _refuse_another(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    problems = _differences(before["plan"], now["plan"]) + _changed_data(before["data"], now["data"])
+    problems = _differences(before["plan"], now["plan"]) + _changed(before, now)
     if problems:
         raise InputError(
             f"{path} holds another comparison",
@@ -124,12 +137,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    problems = [
-        f"{section}.{key} was {before['settings'].get(section, {}).get(key)} and is {value}"
-        for section, knobs in now["settings"].items()
-        for key, value in knobs.items()
-        if before["settings"].get(section, {}).get(key) != value
-    ]
+    problems = runs.differing(before["settings"], now["settings"])
     if before["learning_rate"] != now["learning_rate"]:
         problems.append(
             f"the learning rate was {before['learning_rate'] or 'the default'} and is {now['learning_rate'] or 'the default'}"
@@ -139,7 +147,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for item in before[kind]:
             if item["name"] not in known:
                 problems.append(f"{kind[:-1]} '{item['name']}' is missing")
-            elif known[item["name"]] != item["overrides"]:
+            elif _but_places(known[item["name"]]) != _but_places(item["overrides"]):
                 problems.append(f"{kind[:-1]} '{item['name']}' had {item['overrides']} and has {known[item['name']]}")
     missing = sorted(set(before["seeds"]) - set(now["seeds"]))
     problems += [f"seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} missing"] if missing else []
@@ -160,5 +168,19 @@ def _tuned_otherwise(before: dict[str, Any] | None, now: dict[str, Any] | None) 
     ]
 
 
-def _changed_data(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    return [f"the data of '{name}' have changed" for name in before if name in now and before[name] != now[name]]
+def _but_places(overrides: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in overrides.items() if not runs.is_place(*key.split(".", 1))}
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is no longer the same by its content: the data of a task, the base of a system."""
+    problems = [
+        f"the data of '{name}' have changed (fingerprint {was[:12]} was, {now['data'][name][:12]} is)"
+        for name, was in before["data"].items()
+        if now["data"].get(name, was) != was
+    ]
+    for task, systems in before.get("bases", {}).items():
+        changed = [name for name, was in systems.items() if now["bases"].get(task, {}).get(name, was) != was]
+        if changed:
+            problems.append(f"the base of {', '.join(changed)} on '{task}' has changed: its weights, configuration or tokenizer")
+    return problems

@@ -22,6 +22,7 @@ from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, Log
 from lorabert.studies import reporting
+from lorabert.studies.experiment import origins
 
 Say = Callable[[str], None]
 
@@ -126,11 +127,11 @@ def facts(ready: Prepared) -> dict[str, Any]:
     """What is known of a run before it trains."""
     base, splits = ready.base, ready.splits
     return {
-        "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
-                 "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors},
+        "base": {**origins.of_base(base), "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors},
         "data": {
             "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
-            "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "notes": list(splits.notes),
+            "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "splits": origins.of_splits(splits),
+            "notes": list(splits.notes),
             "skipped": splits.skipped,
             "columns": dataclasses.asdict(splits.columns),
             "truncated": {name: getattr(ready.encoded, name).truncated for name in SPLITS},

@@ -16,9 +16,11 @@ from lorabert.config import RunConfig
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, Unsupported
 from lorabert.files import disk_errors
+from lorabert.locks import Lost
 from lorabert.runs import Fit, RunFolder
 from lorabert.shipping import adapters
 from lorabert.studies import reporting, tracking
+from lorabert.studies.experiment import origins
 from lorabert.studies.experiment.preparing import Clock, Prepared, Say, facts, prepare
 from lorabert.studies.experiment.scoring import baselines_of, score
 
@@ -30,8 +32,9 @@ class Stopped(InputError):
 
 
 def train(
-    settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print, watch: Watch | None = None
-) -> dict[str, Any]:
+    settings: RunConfig, *, out: Path | None = None, resume: bool = False, say: Say = print, watch: Watch | None = None,
+    expected: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Make one run and return its record, with `run` and `adapter`, the folders.
 
     Everything that can be wrong with the input is found before the run folder is made. A run that was killed goes on from
@@ -43,11 +46,13 @@ def train(
         resume: go on with the run of the same configuration, if there is one.
         say: called with each line for people.
         watch: called with each event of metrics.jsonl as it happens; it may raise `Stopped`.
+        expected: fingerprint that the data had when the study that the run belongs to was begun.
 
     Raises:
-        InputError: the data, the base, the configuration or the disk cannot be used.
+        InputError: the data, the base, the configuration or the disk cannot be used, what the run was made from has changed,
+            or another process makes it.
     """
-    begun = begin(settings, out=out, resume=resume, say=say, watch=watch)
+    begun = begin(settings, out=out, resume=resume, say=say, watch=watch, expected=expected)
     if isinstance(begun, dict):
         return begun
     with begun.told_how_it_ended():
@@ -77,7 +82,7 @@ def follow(settings: RunConfig, *, resume: bool) -> None:
 
 def begin(
     settings: RunConfig, *, out: Path | None, resume: bool, say: Say, frozen: Mapping[str, Any] | None = None,
-    watch: Watch | None = None,
+    watch: Watch | None = None, expected: str | None = None,
 ) -> Begun | dict[str, Any]:  # fmt: skip
     """Prepare a run and make its folder; one that is done already gives its record instead.
 
@@ -88,26 +93,62 @@ def begin(
         say: called with each line for people.
         frozen: tensors of the same base that another run holds, to be shared.
         watch: called with each event of metrics.jsonl as it happens.
+        expected: fingerprint that the data had when the study that the run belongs to was begun.
 
     Raises:
-        InputError: the data, the base, the configuration or the disk cannot be used.
+        InputError: the data, the base, the configuration or the disk cannot be used, what the run was made from has changed,
+            or another process makes it.
     """
     tracking.check(settings.train.report_to)
-    prepared = prepare(settings, say, frozen)
-    name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
-    run = runs.start(settings, out, resume=resume, name=name)
-    if run.record["status"] == "done":
-        adapters.verify(run.adapter)
-        say(f"This run is done already: {run.path}")
-        processes.tell("run", "")
-        return _outcome(run)
+    run = runs.find(settings, out) if resume else None
+    try:
+        prepared = prepare(settings, say, frozen)
+        known = facts(prepared)
+        if expected and known["data"]["fingerprint"] != expected:
+            raise origins.Changed(f"The data of '{prepared.splits.origin}' have changed since this study began",
+                                  got=f"{known['data']['fingerprint'][:12]}", expected=expected[:12],
+                                  fix="Put back what was there, or start a new study with another --out")  # fmt: skip
+        run = run or (_moved(settings, known) if resume and out is None else None)
+        if run:
+            origins.refuse_changed(f"the run {run.path}", run.record, known)
+            _say_drift(run, known, say)
+        else:
+            name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
+            run = runs.make(settings, out, resume=resume, name=name)
+        if run.record["status"] == "done":
+            adapters.verify(run.adapter)
+            say(f"This run is done already: {run.path}")
+            processes.tell("run", "")
+            return _outcome(run)
+    except BaseException:
+        if run:
+            run.release()
+        raise
     say(f"Run folder: {run.path}")
     processes.tell("run", str(run.path.resolve()))
     begun = Begun(prepared, run, watch)
     with begun.told_how_it_ended():
         begun.track()
-        begun.baselines()
+        begun.baselines(known)
     return begun
+
+
+def _moved(settings: RunConfig, known: dict[str, Any]) -> RunFolder | None:
+    """The newest unfinished run below runs/ of this configuration on data and a base of the same content, under other names."""
+    for run in runs.all_runs():
+        alike = not runs.differing(run.record.get("config", {}), settings.to_dict())
+        if alike and run.record.get("status") != "done" and "data" in run.record and not origins.changes(run.record, known):
+            run.take()
+            return run
+    return None
+
+
+def _say_drift(run: RunFolder, known: dict[str, Any], say: Say) -> None:
+    """Say what has changed around a run that goes on, and note it in its record."""
+    drift = origins.drift(run.record, known) if run.record["status"] != "done" else []
+    if drift:
+        say(f"Note: since this run began, {'; '.join(drift)}. It goes on, and may end with other last digits than undisturbed.")
+        run.record["drift"] = [*run.record.get("drift", []), *drift]
 
 
 class Begun:
@@ -128,9 +169,11 @@ class Begun:
         if self.ready.settings.train.report_to != "none":
             self.tracker = tracking.Tracker(self.ready.settings.train.report_to, self.run)
 
-    def baselines(self) -> None:
+    def baselines(self, known: dict[str, Any]) -> None:
         """Note what is known before training, with the cheap baselines."""
-        self.run.update(status="running", **facts(self.ready))
+        if self.run.record["config_sha256"] != self.ready.settings.sha256():
+            self.run.configure(self.ready.settings)
+        self.run.update(status="running", **known)
         self.run.update(baselines=baselines_of(self.ready) if self.ready.settings.train.baselines else {})
         self.clock.lap("baselines")
 
@@ -153,6 +196,7 @@ class Begun:
         adapters.save(run.adapter, trained, ready.base, ready.loaded, self._described)
         run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         run.clear_checkpoints()
+        run.release()
         return _outcome(run)
 
     def _described(self, shipped: Classifier) -> tuple[dict[str, Any], str]:
@@ -181,7 +225,11 @@ class Begun:
         """Note in the record that the run was interrupted or failed; a kill leaves `running`, which --resume takes too."""
         try:
             with disk_errors(self.run.path):
-                yield
+                try:
+                    yield
+                except FileNotFoundError:
+                    self.run.check()
+                    raise
         except BaseException as error:
             self.note(error)
             if isinstance(error, KeyboardInterrupt):
@@ -193,8 +241,9 @@ class Begun:
         if self.tracker:
             self.tracker.finish()
         ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
-        with suppress(OSError):
+        with suppress(OSError, Lost):
             self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
+        self.run.release()
 
 
 def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lorabert import __version__
 from lorabert.errors import InputError
-from lorabert.files import disk_errors, write_atomically
+from lorabert.files import disk_errors
+from lorabert.folders import file_into
 from lorabert.studies.reporting import of_comparison, of_run
 from lorabert.studies.reporting.lines import percent
 from lorabert.studies.reporting.plots.drawing import needs_extra
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _ELSEWHERE = "Name another file with -o"
+_MADE_BY_US, _HEAD = b'<meta name="generator" content="lorabert', 4_000
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -40,7 +42,7 @@ def write(target: Path, out: Path) -> Path:
     html = _render(template, values)
     with disk_errors(out.parent, _ELSEWHERE):
         try:
-            write_atomically(out, html.encode("utf-8", "replace"))
+            file_into(out, html.encode("utf-8", "replace"))
         except FileNotFoundError:
             raise InputError(f"The folder {out.parent} cannot be made", fix=_ELSEWHERE) from None
     return out
@@ -52,10 +54,21 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out} is a folder", expected="a file, such as report.html")
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError("The page's name has another ending", got=str(out), expected="a file that ends in .html")
+    if out.exists() and _MADE_BY_US not in _beginning(out):
+        raise InputError(f"{out} is no report of lorabert's, and stays as it is", expected="a new file, or an earlier report",
+                         fix=_ELSEWHERE)  # fmt: skip
     place = next(parent for parent in (out.parent.resolve(), *out.parent.resolve().parents) if parent.exists())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise InputError(f"{out} cannot be written", got=f"{place}, which is no folder that may be written to",
                          fix=_ELSEWHERE)  # fmt: skip
+
+
+def _beginning(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_HEAD)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read", got=error.strerror or str(error), fix=_ELSEWHERE) from None
 
 
 def _view(target: Path) -> tuple[str, dict[str, Any]]:

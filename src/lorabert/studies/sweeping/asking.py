@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lorabert import runs
 from lorabert.errors import InputError
 from lorabert.studies.experiment import Stopped
 from lorabert.studies.sweeping.choosing import pruner, restored, sampler, stored, suggest
@@ -83,11 +84,10 @@ class Study:
             if first is not None:
                 self._study.enqueue_trial({key: stored(value) for key, value in first.items()}, skip_if_exists=True)
             self._study.set_user_attr(_PLAN, plan)
-        elif known != plan:
-            changed = [key for key in plan if known.get(key) != plan[key]]
+        elif changed := [key for key in plan if _by_content(known, key) != _by_content(plan, key) and key in known]:
             raise InputError(
                 f"The study '{self.name}' in {self.url} was begun with another {' and '.join(changed)}",
-                got="; ".join(_changes(known, plan)),
+                got="; ".join(phrase for key in changed for phrase in _changes(known[key], plan[key], key)),
                 fix="Bring back what has changed, or start anew with another --out or --storage",
             )
 
@@ -173,6 +173,16 @@ class Study:
         with _storage_errors(self._url):
             shares = get_param_importances(self._study, evaluator=FanovaImportanceEvaluator(seed=0))
         return {key: float(share) for key, share in shares.items()}
+
+
+def _by_content(plan: dict[str, Any], key: str) -> Any:
+    """What a plan says under a key, but for where the data and the base lie: their content stands under keys of their own."""
+    if key != "config":
+        return plan.get(key)
+    return {
+        section: {name: value for name, value in knobs.items() if not runs.is_place(section, name)}
+        for section, knobs in plan[key].items()
+    }
 
 
 def _changes(before: Any, now: Any, at: str = "") -> Iterator[str]:

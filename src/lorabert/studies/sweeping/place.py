@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lorabert import locks
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
+from lorabert.folders import clear_partial
 
-_WORKER, _LOCK = "worker.json", ".lock"
+_WORKER = "worker.json"
 
 
 def worker(folder: Path, study: str) -> str:
@@ -32,13 +34,24 @@ def worker(folder: Path, study: str) -> str:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the folder; the operating system lets go of the lock when this one ends, however it ends."""
-    from filelock import FileLock, Timeout
+def alone(folder: Path) -> Iterator[locks.Hold]:
+    """Keep a second process out of the folder, and clear what a killed one left half-written in it.
 
+    Raises:
+        InputError: another process sweeps in it, or what lies there is no sweep.
+    """
+    made = ("study.db", _WORKER, "sweep.json")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file", fix="Name another --out")
+    if folder.is_dir() and not any((folder / name).exists() for name in made):
+        strange = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        if strange:
+            raise InputError(
+                f"{folder} already holds something that is no sweep", got=f"'{strange[0]}'", fix="Name another --out"
+            )
+    hold = locks.take(folder, "sweeps in", fix="Wait for it, or name another --out")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"Another process sweeps in {folder}", fix="Wait for it, or name another --out") from None
+        clear_partial(folder)
+        yield hold
+    finally:
+        hold.release()

@@ -16,8 +16,9 @@ from lorabert.config import RunConfig
 from lorabert.data import sources
 from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
+from lorabert.locks import Hold
 from lorabert.models import bases
-from lorabert.studies import campaign
+from lorabert.studies import campaign, experiment
 from lorabert.studies.sweeping import place, results, space
 from lorabert.studies.sweeping.asking import Study, check_storage, need_optuna
 from lorabert.studies.sweeping.choosing import Pruner, Sampler
@@ -111,15 +112,15 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
     if storage:
         check_storage(storage)
     splits = sources.load(sweep.settings.data)
-    bases.find(sweep.settings.model)
+    base = bases.find(sweep.settings.model)
     folder = out or Path("sweeps") / f"{Path(splits.origin).stem}-{sweep.name()}"
-    with disk_errors(folder, STUDY_GOES_ON), place.alone(folder):
-        plan = sweep.plan() | {"data": _selection_data(splits)}
+    with disk_errors(folder, STUDY_GOES_ON), place.alone(folder) as hold:
+        plan = sweep.plan() | {"data": _selection_data(splits), "base": experiment.digest(base)}
         # A folder's own database has one study; in one that many share, equal sweeps find each other by their name.
         name = f"lorabert-{sweep.name()}" if storage else "lorabert"
         study = Study(storage or f"sqlite:///{folder / _DATABASE}", name, place.worker(folder, name), sweep.dimensions, plan,
                       first=sweep.start(), alone=storage is None)  # fmt: skip
-        search = _Search(sweep, study, folder, say)
+        search = _Search(sweep, study, hold, splits.fingerprint(), say)
         try:
             return search.finish()
         except KeyboardInterrupt:
@@ -129,8 +130,8 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
 class _Search:
     """One sitting of a sweep."""
 
-    def __init__(self, sweep: Sweep, study: Study, folder: Path, say: Say) -> None:
-        self.sweep, self.study, self.folder, self.say = sweep, study, folder, say
+    def __init__(self, sweep: Sweep, study: Study, hold: Hold, data: str, say: Say) -> None:
+        self.sweep, self.study, self.hold, self.folder, self.data, self.say = sweep, study, hold, hold.folder, data, say
         self.started, self.done_here = time.monotonic(), 0
         self.together = sweep.concurrent or _TOGETHER.get(hardware.place(sweep.settings.train).device, _TOGETHER_ON_A_GPU)
 
@@ -175,7 +176,7 @@ class _Search:
         values = {"train.baselines": False, **self.study.values(trial)}
         settings = space.with_values(self.sweep.settings, values)
         watch = self.study.watch(trial) if self.sweep.pruner != "none" else None
-        return campaign.Job(settings, self.folder / "trials" / settings.sha256()[:12], watch)
+        return campaign.Job(settings, self.folder / "trials" / settings.sha256()[:12], watch, self.data)
 
     def _tell(self, trial: optuna.Trial, record: dict[str, Any], out: Path | None) -> None:
         found = measure(record, out, self.sweep.metric)
@@ -197,6 +198,7 @@ class _Search:
 
     def _write(self, status: str) -> dict[str, Any]:
         """Write sweep.json, the best configuration and, at the end, the plot."""
+        self.hold.check("The trials in it are lost with it. The same command starts the sweep again")
         document = results.document(self.sweep.plan(), self.study, self.folder, self.sweep.trials, status)
         if document["best"] is not None:
             best = space.with_values(self.sweep.settings, document["best"]["parameters"])

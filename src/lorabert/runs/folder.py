@@ -7,6 +7,7 @@
         predictions.parquet   one row an example: index, split, label, logits
         checkpoints/          what --resume goes on from
         adapter/              what training leaves (see shipping.adapters)
+        .lock, .lock.json     only while a process works in it (see locks)
 
 Every file but metrics.jsonl is written beside its place and moved into it, so that it is whole or not there.
 """
@@ -15,24 +16,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorabert import config
+from lorabert import config, locks
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
+from lorabert.folders import clear_partial
 
 if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA_VERSION = 1
-RUNS = Path("runs")
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -69,11 +70,13 @@ class RunFolder:
     Attributes:
         path: the folder.
         record: what run.json holds; change it through `update`.
+        hold: on the folder, of the process that makes the run; None where it is only read.
     """
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: dict[str, Any], hold: locks.Hold | None = None) -> None:
         self.path = path
         self.record = record
+        self.hold = hold
 
     @property
     def adapter(self) -> Path:
@@ -93,7 +96,7 @@ class RunFolder:
             InputError: the folder already holds something, or cannot be written.
         """
         with disk_errors(path):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or not all(locks.is_ours(entry.name) for entry in path.iterdir())):
                 raise InputError(
                     f"{path} already holds something",
                     expected="a new or empty folder, so that no earlier run is overwritten",
@@ -133,14 +136,48 @@ class RunFolder:
         except (ValueError, OSError) as error:
             raise InputError(f"{record} cannot be read", got=str(error)) from None
 
+    def take(self) -> None:
+        """Hold the folder until `release`, and clear what killed processes left half-written in it.
+
+        Raises:
+            InputError: another process makes this run.
+        """
+        with disk_errors(self.path):
+            self.hold = hold(self.path)
+            for folder in (self.path, self.checkpoints):
+                clear_partial(folder)
+
+    def release(self) -> None:
+        """Let others make this run."""
+        if self.hold:
+            self.hold.release()
+
+    def check(self) -> None:
+        """Check that the folder is still there, before anything is written to it.
+
+        Raises:
+            Lost: it was removed, moved, or replaced by another.
+        """
+        if self.hold:
+            self.hold.check("The checkpoints and the record of this run are lost with it, and what was trained since; nothing was "
+                            "written elsewhere. The same command starts it again")  # fmt: skip
+
     def update(self, **facts: Any) -> None:
         """Add facts to the record and save it."""
+        self.check()
         self.record.update(facts)
         text = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomically(self.path / "run.json", (text + "\n").encode())
 
+    def configure(self, settings: config.RunConfig) -> None:
+        """Note another configuration: the same data and base, that is, by other names."""
+        self.check()
+        write_atomically(self.path / "config.yaml", config.dump(settings).encode())
+        self.update(config=settings.to_dict(), config_sha256=settings.sha256())
+
     def log(self, event: dict[str, Any]) -> None:
         """Append one event to metrics.jsonl."""
+        self.check()
         with (self.path / "metrics.jsonl").open("a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -177,101 +214,45 @@ class RunFolder:
             )
             for split, (labels, logits) in splits.items()
         ]
+        self.check()
         sink = pa.BufferOutputStream()
         pq.write_table(pa.concat_tables(tables), sink)
         write_atomically(self.path / "predictions.parquet", sink.getvalue().to_pybytes())
 
     def clear_checkpoints(self) -> None:
-        """Remove the checkpoints of a finished run."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        """Remove the checkpoints of a finished run, and nothing else that somebody may have put among them."""
+        for checkpoint in self.checkpoints.glob("checkpoint-*"):
+            for file in checkpoint.iterdir() if checkpoint.is_dir() else ():
+                if any(file.match(pattern) for pattern in _CHECKPOINT_FILES):
+                    file.unlink()
+            with suppress(OSError):
+                checkpoint.rmdir()
+        with suppress(OSError):
+            self.checkpoints.rmdir()
+
+
+# What the fast engine's checkpoints hold, and the Trainer's.
+_CHECKPOINT_FILES = ("tensors.safetensors", "progress.json", "complete", "*model*.safetensors*", "adapter_config.json", "config.json",
+                     "README.md", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "trainer_state.json", "training_args.*")  # fmt: skip
+
+
+def hold(path: Path, wait: float = 0.0) -> locks.Hold:
+    """Hold a run's folder, made if it is not there.
+
+    Args:
+        path: the folder.
+        wait: seconds to wait for another process that makes the run; `locks.FOREVER` waits for as long as it takes.
+
+    Raises:
+        InputError: another process makes the run in it.
+    """
+    fix = "Wait for it, or end it; the same command with --resume then goes on from it"
+    return locks.take(path, "makes the run in", fix=fix, wait=wait)
 
 
 def _cut_short(line: str) -> bool:
     """Whether a line is one that a kill cut short and that a resumed run wrote on behind."""
     return not line.endswith("}")
-
-
-def all_runs(folder: Path = RUNS) -> list[RunFolder]:
-    """The readable runs below a folder, newest first by the start that their records tell."""
-    found = []
-    for record in folder.glob("*/run.json"):
-        try:
-            found.append(RunFolder.open(record.parent))
-        except InputError:
-            continue
-    return sorted(found, key=lambda run: (run.record.get("started", ""), run.path.name), reverse=True)
-
-
-def newest(folder: Path = RUNS) -> RunFolder:
-    """The newest finished run.
-
-    Raises:
-        InputError: there is none.
-    """
-    for run in all_runs(folder):
-        if run.record.get("status") == "done":
-            return run
-    raise InputError(
-        f"No finished run lies in {folder.resolve()}",
-        fix="Train one with `python lora_replication.py`, or name a folder",
-    )
-
-
-def start(settings: config.RunConfig, out: Path | None, *, resume: bool, name: str) -> RunFolder:
-    """A new run folder, or with `resume` the newest run of the same configuration.
-
-    Args:
-        settings: the resolved configuration.
-        out: the folder itself; otherwise one below `runs/` named after `name` and the time.
-        resume: go on with the run of the same configuration if there is one.
-        name: what a new folder's name begins with.
-
-    Raises:
-        InputError: the folder named holds a run of another configuration, or cannot be written.
-    """
-    if resume:
-        candidates = [RunFolder.open(out)] if out and (out / "run.json").exists() else [] if out else all_runs()
-        for run in candidates:
-            if run.record.get("config_sha256") == settings.sha256():
-                return run
-        if candidates and out:
-            raise InputError(
-                f"{out} cannot be resumed with this configuration",
-                got=_differences(candidates[0].record.get("config", {}), settings.to_dict()),
-                fix="Give the same options as the run was started with, or name another --out",
-            )
-        if out and out.exists():
-            _clear_unstarted(out, settings)
-    return RunFolder.create(out or _free_path(name), settings)
-
-
-def _clear_unstarted(out: Path, settings: config.RunConfig) -> None:
-    """Remove what a kill before the first record leaves, this configuration and partial files, if nothing else is there."""
-    ours = config.dump(settings).encode()
-    entries = list(out.iterdir()) if out.is_dir() else []
-    left = [entry for entry in entries if entry.is_file() and entry.name.startswith(".") and entry.name.endswith(".partial")]
-    left += [entry for entry in entries if entry.name == "config.yaml" and entry.is_file() and entry.read_bytes() == ours]
-    for entry in left if len(left) == len(entries) else ():
-        entry.unlink()
-
-
-def _free_path(name: str) -> Path:
-    stem = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'run'}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path, count = RUNS / stem, 1
-    while path.exists():
-        count += 1
-        path = RUNS / f"{stem}-{count}"
-    return path
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    pairs = [
-        f"{section}.{key} was {before.get(section, {}).get(key)} and is {value}"
-        for section, knobs in now.items()
-        for key, value in knobs.items()
-        if before.get(section, {}).get(key) != value
-    ]
-    return "; ".join(pairs)
 
 
 def _git_state() -> dict[str, Any] | None:
