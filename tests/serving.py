@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,20 @@ def sign(folder: Path) -> bool:
     except (ValueError, TypeError, OSError, RecursionError):
         return False
     return True
+
+
+def later(awaitable: Any) -> asyncio.Future[Any]:
+    """Begin something, and go on."""
+    return asyncio.ensure_future(awaitable)
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something that is about to happen on this loop."""
+    for _ in range(int(seconds * 200)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
 
 
 class Held:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -116,6 +117,49 @@ def test_sigterm_finishes_what_was_accepted_and_refuses_the_rest(start, kinds):
     assert len(answers[0].json()["data"]) == 1000
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(start, kinds, number):
+    server = start(kinds["mood"], "--batch_tokens", "64", "--max_texts", "2000", "--max_queue", "4000", "--drain_seconds", "300")
+    texts = ["a wonderful film about " + "many words " * 20] * 2000
+    ends = []
+
+    def ask():
+        try:
+            ends.append(server.classify("mood", texts).status_code)
+        except httpx.TransportError as error:
+            ends.append(type(error))
+
+    asking = threading.Thread(target=ask)
+    with httpx.Client(base_url=server.url) as kept:
+        asking.start()
+        _until(lambda: "lorabert_queue_texts 2000.0" in kept.get("/metrics").text)
+        server.process.send_signal(number)
+        _until(lambda: kept.get("/ready").status_code == 503)
+    server.process.send_signal(number)
+    server.process.wait(5)
+    asking.join(60)
+    assert server.process.returncode == -number
+    assert ends != [200]
+
+
+def test_what_drain_seconds_do_not_suffice_for_is_told_503(start, kinds):
+    server = start(kinds["mood"], "--batch_tokens", "64", "--max_texts", "8000", "--max_queue", "16000", "--drain_seconds", "0.2",
+                   "--max_body_bytes", "10000000")  # fmt: skip
+    answers = []
+    texts = ["a wonderful film about " + "many words " * 20] * 8000
+    asking = threading.Thread(target=lambda: answers.append(server.classify("mood", texts)))
+    with httpx.Client(base_url=server.url) as kept:
+        asking.start()
+        _until(lambda: "lorabert_queue_texts 8000.0" in kept.get("/metrics").text)
+    server.process.send_signal(signal.SIGTERM)
+    asking.join(60)
+    code, _, err = server.ended()
+    assert code == 0
+    assert "Traceback" not in err
+    assert answers[0].status_code == 503
+    assert "stopped" in answers[0].json()["detail"]
+
+
 def _refused(url):
     answer = httpx.get(f"{url}/v1/models")
     return answer if answer.status_code == 503 else None
@@ -178,9 +222,46 @@ def test_ray_serves_the_same_answers_and_finishes_what_was_accepted(start, kinds
     assert len(answers[0].json()["data"]) == 1000
 
 
-def test_a_large_body_and_a_broken_request_over_a_real_socket(start, kinds):
+def test_a_large_body_is_413_whichever_way_it_is_sent(start, kinds):
     server = start(kinds["mood"])
-    assert httpx.post(f"{server.url}/classify", content=b"x" * 3_000_000, headers=JSON).status_code == 413
+    url, body = f"{server.url}/classify", b"x" * 25_000_000
+    chunks = [body[:100_000]] * 250
+    for _ in range(3):
+        for content in (body, iter(chunks)):  # with a length, and chunked
+            refused = httpx.post(url, content=content, headers=JSON, timeout=60)
+            assert refused.status_code == 413
+            assert refused.headers["content-type"] == "application/problem+json"
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)  # reads nothing before it has sent everything
+        connection.request("POST", "/classify", body, JSON)
+        assert json.loads(connection.getresponse().read())["status"] == 413
+    for headers, status in (
+        ({"content-encoding": "gzip"}, 415),
+        ({"host": "evil.example"}, 421),
+        ({"origin": "http://a.b"}, 403),
+    ):
+        assert httpx.post(url, content=body, headers=JSON | headers, timeout=60).status_code == status
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20) as raw:  # a length that is not true
+        raw.sendall(b"POST /classify HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n{}")
+        assert b" 413 " in raw.recv(1000)
+    assert server.classify("mood", "a").status_code == 200
+
+
+def test_curl_sees_the_413_too(start, kinds, shell):
+    if not (curl := shutil.which("curl")):
+        pytest.skip("no curl here")
+    server, large = start(kinds["mood"]), shell.folder / "large.bin"
+    large.write_bytes(b"x" * 25_000_000)
+    for header in ("Expect:", "Expect: 100-continue", "Transfer-Encoding: chunked"):
+        command = [curl, "-sS", "-w", "%{http_code}", "-H", header, "--data-binary", f"@{large}", f"{server.url}/classify"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout[-3:]) == (0, "413"), done.stderr
+        assert json.loads(done.stdout[:-3])["status"] == 413
+    heads = subprocess.run([curl, "-sSI", f"{server.url}/health"], capture_output=True, text=True, timeout=60)
+    assert heads.stdout.startswith("HTTP/1.1 200 OK"), heads
+
+
+def test_a_broken_request_over_a_real_socket(start, kinds):
+    server = start(kinds["mood"])
     host, port = server.url.removeprefix("http://").split(":")
     start_of = b"POST /classify HTTP/1.1\r\nhost: x\r\ncontent-length: "
     for sent in (b"nonsense\r\n\r\n", start_of + b"-5\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", start_of + b"50\r\n\r\n{"):
@@ -220,6 +301,11 @@ def test_the_token_comes_from_the_environment_and_the_example_client_sends_it(st
         (["kinds/mood", "--port", "99999"], "port 99999 must be from 0 to 65535"),
         (["kinds/mood", "--token", "short"], "at least 8"),
         (["kinds/mood", "--max_text", "3"], "max_texts"),
+        (["../mood=kinds/mood"], "cannot be served by this name"),
+        (["mood@1=kinds/mood"], "cannot be served by this name"),
+        (["x" * 5000], "File name too long"),
+        (["kinds/mood", "--drain_seconds", "-1"], "drain_seconds"),
+        (["kinds/mood", "--allowed_hosts", "http://a.example"], "allowed_hosts"),
         (["kinds/mood", "--host", "no.such.host.invalid"], "cannot listen"),
         (["kinds/mood", "other-adapter"], "belongs to 'other-base'"),
         (["kinds/mood", "mood=kinds/topic"], "Two adapters are called 'mood'"),

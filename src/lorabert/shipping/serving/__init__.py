@@ -1,9 +1,9 @@
 """One server for many classifiers: one base in memory, small adapters on it, different adapters in one forward.
 
     socket ─► gate ─► app ─► service ─► registry      which adapter: loaded, loaded now, or 404
-             token    JSON      │          └ loader thread: reads folders, checks hashes and base
-             size     schema    ├─► tokeniser thread: texts to token ids
-             drain              └─► scheduler: one queue a client, taken in turn
+             host     JSON      │          └ loader thread: reads folders, checks hashes and base
+             token    schema    ├─► tokeniser thread: texts to token ids
+             size, drain        └─► scheduler: one queue a client, taken in turn
              log                       └ worker thread: owns the model; one forward of up to batch_tokens tokens
 
 Everything that decides (admission, which adapter, eviction, time-outs) happens on the event loop, one thing after the other, so

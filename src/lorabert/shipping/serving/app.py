@@ -28,10 +28,12 @@ from lorabert.shipping.serving.schemas import (
     Model,
     ModelDetails,
     ModelList,
+    NormalName,
     Status,
     Usage,
 )
 from lorabert.shipping.serving.service import Service
+from lorabert.shipping.serving.strict import StrictRoute
 
 _PAGE = Path(__file__).parent / "page"
 _PAGE_FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -58,17 +60,19 @@ _EVERYWHERE: dict[int | str, dict[str, Any]] = {
     for status, why in {
         400: "Not JSON",
         401: "The token is missing or wrong",
-        403: "Not allowed without a token",
+        403: "Not allowed without a token, or from the page of another site",
         404: "No such adapter",
         408: "The request came too slowly",
         409: "The adapter is damaged or belongs to another base, or its name is taken",
         413: "The request is too large",
+        415: "The body is compressed",
+        421: "The server does not go by this Host",
         422: "The request does not have this form, or asks for what the adapter does not do",
         429: "The queue is full; Retry-After says when to come back",
         503: "The server is stopping or overloaded, or the time was up",
     }.items()
 }
-api = APIRouter(responses=_EVERYWHERE, dependencies=[Security(HTTPBearer(auto_error=False))])
+api = APIRouter(responses=_EVERYWHERE, dependencies=[Security(HTTPBearer(auto_error=False))], route_class=StrictRoute)
 probes = APIRouter()
 
 
@@ -124,8 +128,8 @@ async def models(service: TheService) -> ModelList:
     return ModelList(data=[_model(service, place) for place in places])
 
 
-@api.get("/v1/models/{name}", summary="One adapter and its labels", response_model=ModelDetails)
-async def details(name: str, service: TheService) -> ModelDetails:
+@api.get("/v1/models/{name:path}", summary="One adapter and its labels", response_model=ModelDetails)
+async def details(name: NormalName, service: TheService) -> ModelDetails:
     """What an adapter's folder says of it; nothing is loaded."""
     place, manifest = await service.described(name)
     return ModelDetails(
@@ -146,8 +150,8 @@ async def load(body: LoadRequest, response: Response, service: TheService) -> Mo
     return _model(service, place)
 
 
-@api.delete("/v1/models/{name}", summary="Unload an adapter", status_code=204)
-async def unload(name: str, service: TheService) -> Response:
+@api.delete("/v1/models/{name:path}", summary="Unload an adapter", status_code=204)
+async def unload(name: NormalName, service: TheService) -> Response:
     """Take an adapter out of service. What was accepted for it is answered; after that it is unknown until loaded again."""
     await service.unload(name)
     return Response(status_code=204)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lorabert.errors import InputError, MismatchError
 from lorabert.shipping.manifests import MANIFEST
+from lorabert.shipping.serving.names import check_name
 from lorabert.shipping.store import Entry, Store
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Catalogue:
         Raises:
             UnknownAdapter: no store has it, or none lies in the folder.
             NameTaken: the name stands for something else.
+            InputError: a folder cannot be served by that name.
             MismatchError: it is there, and damaged.
         """
         there = self._place(name)
@@ -94,7 +96,7 @@ class Catalogue:
             raise NameTaken(name)
         if not (folder / MANIFEST).is_file():
             raise UnknownAdapter(str(folder))
-        return _of_folder(name, folder)
+        return _of_folder(check_name(name), folder)
 
     def _place(self, name: str) -> Place | None:
         if name in self._folders:
@@ -111,8 +113,27 @@ class Catalogue:
 
     def listed(self) -> list[Place]:
         """Every adapter in service that can be read."""
-        stored = [_of_entry(entry, folder) for store in self._stores for entry, folder in readable(store)]
-        return [*self._folders.values(), *(place for place in stored if self.serves(place))]
+        listed: dict[str, Place] = dict(self._folders)
+        for store in self._stores:
+            for entry, folder in readable(store):
+                # Stores may have come to hold one name: the first answers to it.
+                listed.setdefault(entry.reference, _of_entry(entry, folder))
+        return [place for place in listed.values() if self.serves(place)]
+
+    def only(self) -> str:
+        """The name that everything in service goes by.
+
+        Raises:
+            UnknownAdapter: nothing is in service.
+            InputError: there are several.
+        """
+        stored = [entry for store in self._stores for entry in store.entries() if entry.reference not in self._withdrawn]
+        names = list(dict.fromkeys([*self._folders, *(entry.name for entry in stored)]))
+        if len(names) > 1:
+            raise InputError("The request names no adapter, and there are several", expected=_shown(names), fix='Give "model"')
+        if not names:
+            raise UnknownAdapter("")
+        return names[0]
 
     def serves(self, place: Place) -> bool:
         """Whether an adapter is in service."""
@@ -145,6 +166,10 @@ def readable(store: Store) -> Iterator[tuple[Entry, Path]]:
             yield entry, store.folder(entry)
         except MismatchError as error:
             log.warning("%s", error)
+
+
+def _shown(names: list[str], most: int = 20) -> str:
+    return ", ".join(map(ascii, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _of_entry(entry: Entry, folder: Path) -> Place:

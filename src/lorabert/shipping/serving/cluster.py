@@ -67,7 +67,7 @@ def run(words: Sequence[str], base_name: str | None, settings: Settings, announc
         name="lorabert",
         num_replicas=settings.replicas,
         max_ongoing_requests=settings.max_requests,
-        graceful_shutdown_timeout_s=settings.timeout_seconds + 1,
+        graceful_shutdown_timeout_s=settings.drain_seconds + 1,
         logging_config={"enable_access_log": False},  # the application has its own
     )
     serve.start(http_options={"host": host, "port": port})

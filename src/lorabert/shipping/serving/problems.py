@@ -44,6 +44,11 @@ class Problem(Exception):
         return Response(json.dumps(document), self.status, self.headers, MEDIA_TYPE)
 
 
+def too_large(most: int) -> Problem:
+    """The body has more than so many bytes; the rest of it is not wanted."""
+    return Problem(413, f"The request has more than {most} bytes", headers={"Connection": "close"})
+
+
 def busy(status: int, detail: str, seconds: int = 1) -> Problem:
     """A refusal that passes by itself: the client may try again after some seconds."""
     return Problem(status, detail, headers={"Retry-After": str(seconds)})
@@ -65,8 +70,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        detail = _DETAILS.get(error.status_code, str(error.detail))
-        return Problem(error.status_code, detail, headers=error.headers).response()
+        headers = dict(error.headers or {})
+        if "GET" in headers.get("Allow", ""):
+            headers["Allow"] += ", HEAD"
+        return Problem(error.status_code, _DETAILS.get(error.status_code, str(error.detail)), headers=headers).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -39,6 +39,7 @@ class Registry:
         self._living: WeakValueDictionary[str, Served] = WeakValueDictionary()
         self._reading: dict[str, asyncio.Task[Served]] = {}
         self._newest: dict[str, tuple[str, float]] = {}
+        self._only: tuple[str, float] = ("", 0.0)
         self._bytes = 0
 
     def loaded(self, name: str) -> bool:
@@ -60,6 +61,18 @@ class Registry:
         if name != place.id:
             self._newest[name] = (place.id, time.monotonic() + _NEWEST_SECONDS)
         return await self.read(place)
+
+    async def only(self) -> str:
+        """The name for requests that give none; others that come beside it are seen within a second.
+
+        Raises:
+            InputError: nothing is served, or several names.
+        """
+        name, until = self._only
+        if time.monotonic() >= until:
+            name = await self.disk(self.catalogue.only)
+            self._only = name, time.monotonic() + _NEWEST_SECONDS
+        return name
 
     def _known(self, name: str) -> str:
         """The version that a bare name stood for a moment ago; a newer one is seen within a second."""
@@ -106,6 +119,7 @@ class Registry:
     def unload(self, place: Place) -> None:
         """Take an adapter out of service and out of memory; requests that were accepted keep it until they are answered."""
         self.catalogue.withdraw(place)
+        self._only = "", 0.0
         self._newest = {name: known for name, known in self._newest.items() if known[0] != place.id}
         self._living.pop(place.id, None)
         if place.id in self._loaded:

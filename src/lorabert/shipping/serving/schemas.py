@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(min_length=1, max_length=200, examples=["emotion@1"])]
+from lorabert.shipping.serving.names import LONGEST, normal
+
+NormalName = Annotated[str, AfterValidator(normal)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST, examples=["emotion@1"]), AfterValidator(normal)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+# The first wrong item is enough: a report of every wrong item among a million takes far more memory than the request.
+Texts = Annotated[list[str], Field(min_length=1, fail_fast=True)]
+Pairs = Annotated[list[Pair], Field(min_length=1, fail_fast=True)]
 
 
 class _Request(BaseModel):
@@ -17,8 +23,10 @@ class _Request(BaseModel):
 class ClassifyRequest(_Request):
     """Texts to label with one adapter."""
 
-    model: Name = Field(description="The adapter: `emotion` for its newest version, or `emotion@1`.")
-    input: str | Annotated[list[str], Field(min_length=1)] | Annotated[list[Pair], Field(min_length=1)] = Field(
+    model: Name | None = Field(
+        None, description="The adapter: `emotion` for its newest version, or `emotion@1`. Not needed where one name is served."
+    )
+    input: str | Texts | Pairs = Field(
         description="A text, a list of texts, or, for an adapter of pairs, a list of pairs.", examples=["i feel wonderful today"]
     )
 

@@ -17,6 +17,8 @@ from lorabert.shipping.serving.settings import Settings
 _BACKLOG = 2048
 # Longer than proxies keep a connection (nginx 60 s): the side that closes first never sends into a connection that is gone.
 _KEEP_SECONDS = 75
+# For the answers that are on their way when the time to drain is up.
+_LAST_SECONDS = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -56,21 +58,23 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._traffic = service.traffic
+        self._traffic, self._drain_seconds = service.traffic, service.settings.drain_seconds
 
     def stop(self) -> None:
-        """Drain; asked twice, end now."""
-        if self._traffic.draining:
-            self.should_exit = self.force_exit = True
-        self._traffic.draining = True
+        """Drain; a second signal is the system's, and ends the process wherever it is."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self._traffic.drain(self._drain_seconds)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # `run` has them
 
     async def on_tick(self, counter: int) -> bool:
-        if self._traffic.draining and not self._traffic.requests:
-            self.should_exit = True
+        drained = self._traffic.draining and not self._traffic.requests
+        # What was accepted has been told so by then; this is for a client that does not take its answer.
+        over = self._traffic.draining and self._traffic.seconds_left(0) < -_LAST_SECONDS
+        self.should_exit = self.should_exit or drained or over
         return await super().on_tick(counter)
 
 
@@ -90,8 +94,7 @@ def run(service: Service, listening: socket.socket, announce: Callable[[], None]
         ws="none",
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_SECONDS,
-        # Nothing waits longer than a request may take.
-        timeout_graceful_shutdown=int(service.settings.timeout_seconds) + 1,
+        timeout_graceful_shutdown=_LAST_SECONDS,
     )
     server = _Server(config, service)
     before = {number: signal.signal(number, lambda *_: server.stop()) for number in _SIGNALS}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from lorabert.shipping.serving.traffic import Access, Traffic
 log = logging.getLogger(__name__)
 # Texts tokenised before another request has its turn.
 _TURN = 16
+# A request looks so often whether the server's end has moved its deadline.
+_LOOK_SECONDS = 0.5
 # Of an adapter's fixed texts the first are of a few words: enough to prove that it was read as it was saved.
 _SHORT = 2
 
@@ -69,13 +72,14 @@ class Service:
         self._tokeniser = ThreadPoolExecutor(1, "lorabert-tokeniser")
         metrics.queue_texts.set_function(lambda: self.traffic.waiting)
 
-    async def classify(self, access: Access, client: str, model: str, texts: list[str], pairs: list[str] | None) -> Answers:
+    async def classify(self, access: Access, client: str, model: str | None, texts: list[str], pairs: list[str] | None
+                       ) -> Answers:  # fmt: skip
         """Label texts with an adapter.
 
         Args:
             access: is told the adapter and the tokens.
             client: whose turn it takes in the queue.
-            model: the adapter's name.
+            model: the adapter's name; None where only one is served.
             texts: n texts.
             pairs: n second texts, or None.
 
@@ -87,16 +91,35 @@ class Service:
         with self.traffic.admitted(client, len(texts), self.settings.max_queue) as admitted:
             if not admitted:
                 raise busy(429, f"{waiting} texts are waiting already", self._wait_seconds())
-            try:
-                return await asyncio.wait_for(self._classify(access, client, model, texts, pairs), self.settings.timeout_seconds)
-            except asyncio.TimeoutError:
-                raise busy(503, f"No answer within {self.settings.timeout_seconds:g} seconds", self._wait_seconds()) from None
+            return await self._in_time(self._classify(access, client, model, texts, pairs))
+
+    async def _in_time(self, work: Coroutine[Any, Any, Answers]) -> Answers:
+        """What work gives, unless the request's time is up before, or the server's.
+
+        Raises:
+            Problem: 503 it is up.
+        """
+        deadline = time.monotonic() + self.settings.timeout_seconds
+        task = asyncio.ensure_future(work)
+        try:
+            while (left := self.traffic.seconds_left(deadline)) > 0:
+                done, _ = await asyncio.wait({task}, timeout=min(left, _LOOK_SECONDS))
+                if done:
+                    return task.result()
+            stopping = "The server stopped before it was computed"
+            raise busy(503, stopping if self.traffic.draining else f"No answer within {self.settings.timeout_seconds:g} seconds",
+                       self._wait_seconds())  # fmt: skip
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})  # it cancels its pieces
 
     def _wait_seconds(self) -> int:
         """Whole seconds until what is queued now will have been computed, at the recent pace."""
         return min(60, 1 + int(self.traffic.waiting * self.scheduler.seconds_per_text))
 
-    async def _classify(self, access: Access, client: str, model: str, texts: list[str], pairs: list[str] | None) -> Answers:
+    async def _classify(self, access: Access, client: str, model: str | None, texts: list[str], pairs: list[str] | None
+                        ) -> Answers:  # fmt: skip
         served = await self._found(model)
         access.model = served.id
         if served.pairs != (pairs is not None):
@@ -107,10 +130,10 @@ class Service:
         self.metrics.tokens.labels(served.id).inc(access.tokens)
         return Answers(served, softmax(logits), access.tokens, truncated)
 
-    async def _found(self, model: str) -> Served:
+    async def _found(self, model: str | None) -> Served:
         """The adapter of a name, in memory; one that this process has not met before proves itself on short texts first."""
         try:
-            served = await self.registry.get(model)
+            served = await self.registry.get(await self.registry.only() if model is None else model)
             if served.sha256 not in self._proved:
                 await self.check_answers(served, _SHORT)
             return served

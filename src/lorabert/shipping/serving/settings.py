@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from lorabert.errors import InputError
 
 MEBIBYTE = 1 << 20
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Settings:
     """Most requests in progress; beyond it the answer is 503."""
     timeout_seconds: float = 30.0
     """Longest a request may take; then the answer is 503, and what has not been computed is dropped."""
+    drain_seconds: float = 60.0
+    """After SIGTERM or Ctrl-C new requests get 503 at once, and what was accepted has so long to be answered."""
+    allowed_hosts: str | list[str] = ""
+    """Further names that the server goes by, or whose pages may call it, with commas: api.example.com,*.example.org; * for any.
+    On loopback it answers to localhost alone; elsewhere, without a token, to addresses and names that nobody can register."""
     access_log: bool = True
     """One JSON line a request on stderr; it never holds a text."""
     launcher: Literal["uvicorn", "ray"] = "uvicorn"
@@ -61,6 +68,12 @@ class Settings:
         except ValueError:
             return False
 
+    @property
+    def hosts(self) -> list[str]:
+        """What `allowed_hosts` names."""
+        names = self.allowed_hosts.split(",") if isinstance(self.allowed_hosts, str) else self.allowed_hosts
+        return [name.strip().lower() for name in names if name.strip()]
+
     def resolved(self) -> Settings:
         """With the token of the environment, and checked.
 
@@ -75,6 +88,9 @@ class Settings:
             (0 < self.adapter_mebibytes <= _MOST, f"adapter_mebibytes {self.adapter_mebibytes}",
              f"above 0, and at most {_MOST:,}"),
             (0 < self.timeout_seconds <= _DAY, f"timeout_seconds {self.timeout_seconds}", f"above 0, and at most {_DAY:,}"),
+            (0 <= self.drain_seconds <= _DAY, f"drain_seconds {self.drain_seconds}", f"0 or more, and at most {_DAY:,}"),
+            *((_HOST.fullmatch(name), f"{name!a} of allowed_hosts", "a name without scheme and port, *.NAME or *")
+              for name in self.hosts),
             (self.max_queue >= 2 * self.max_texts, f"max_queue {self.max_queue}", "at least twice max_texts"),
             *((1 <= getattr(self, name) <= _MOST, f"{name} {getattr(self, name)}", f"at least 1, and at most {_MOST:,}")
               for name in _COUNTS),

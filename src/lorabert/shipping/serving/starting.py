@@ -22,11 +22,13 @@ from lorabert.shipping.manifests import MANIFEST, manifest_of
 from lorabert.shipping.serving.catalogue import Catalogue, readable
 from lorabert.shipping.serving.loading import Loader, shareable
 from lorabert.shipping.serving.metrics import Metrics
+from lorabert.shipping.serving.names import LONGEST, check_name
 from lorabert.shipping.serving.registry import Registry
 from lorabert.shipping.serving.scheduler import Scheduler
 from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import MEBIBYTE, Settings
 from lorabert.shipping.store import Store
+from lorabert.shipping.store.names import shown
 
 
 @dataclass
@@ -57,24 +59,61 @@ def targets_of(words: Sequence[str]) -> Targets:
     """Read STORE, ADAPTER, RUN and NAME=ADAPTER.
 
     Raises:
-        InputError: a word is none of these, or two adapters have one name.
+        InputError: a word is none of these, two adapters have one name, or one has a name that no request could ask for.
     """
     targets = Targets()
     for word in words:
-        name, _, rest = word.partition("=")
-        named = bool(rest) and not Path(word).exists()
-        path = Path(rest if named else word)
-        if Store(path).exists():
-            targets.stores.append(Store(path))
-            continue
-        folder = path / "adapter" if (path / "adapter" / MANIFEST).is_file() else path
-        if not (folder / MANIFEST).is_file():
-            raise InputError(f"{path} cannot be served", got="no store and no adapter" if path.is_dir() else "no such folder",
-                             expected="a store, an adapter or run folder, or NAME=FOLDER")  # fmt: skip
-        name = name if named else (path.resolve().parent if path.resolve().name == "adapter" else path.resolve()).name
-        if targets.folders.setdefault(name, folder) != folder:
-            raise InputError(f"Two adapters are called '{name}'", fix=f"Name them: lorabert serve first={folder} ...")
+        try:
+            _add(targets, word)
+        except (OSError, ValueError) as error:  # a name that no file can have, a folder that may not be read
+            raise _unservable(word, getattr(error, "strerror", None) or str(error)) from None
+    _check_apart(targets)
     return targets
+
+
+def _add(targets: Targets, word: str) -> None:
+    name, _, rest = word.partition("=")
+    named = bool(rest) and not _there(word)
+    path = Path(rest if named else word)
+    if Store(path).exists():
+        if all(path.resolve() != store.root.resolve() for store in targets.stores):
+            targets.stores.append(Store(path))
+        return
+    folder = path / "adapter" if (path / "adapter" / MANIFEST).is_file() else path
+    if not (folder / MANIFEST).is_file():
+        raise _unservable(path, "no store and no adapter" if path.is_dir() else "no such folder")
+    name = name if named else (path.resolve().parent if path.resolve().name == "adapter" else path.resolve()).name
+    if targets.folders.setdefault(check_name(name), folder) != folder:
+        raise InputError(f"Two adapters are called '{name}'", fix=f"Name them: lorabert serve first={folder} ...")
+
+
+def _there(word: str) -> bool:
+    """Whether a word is a path as it stands; one that is too long for a path is none."""
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _unservable(what: str | Path, got: str) -> InputError:
+    text = str(what)
+    plain = text if text.isprintable() and len(text) <= LONGEST else shown(text)
+    return InputError(f"{plain} cannot be served", got=got, expected="a store, an adapter or run folder, or NAME=FOLDER")
+
+
+def _check_apart(targets: Targets) -> None:
+    """Each name belongs to one store or folder, so that a request means one adapter.
+
+    Raises:
+        InputError: it does not.
+    """
+    taken = dict.fromkeys(targets.folders, "a folder")
+    for store in targets.stores:
+        names = sorted({entry.name for entry in store.entries()})
+        if twice := [name for name in names if name in taken]:
+            fix = "Serve the folder by another name, NAME=FOLDER, or the stores by servers of their own"
+            raise InputError(f"Two adapters are called '{twice[0]}'", got=f"{taken[twice[0]]} and one in {store.root}", fix=fix)
+        taken |= dict.fromkeys(names, f"one in {store.root}")
 
 
 def base_of(targets: Targets, base_name: str | None) -> Base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,14 +31,27 @@ class Traffic:
     """The state that requests share; it lives on the event loop.
 
     Attributes:
-        draining: nothing new is accepted.
+        drained_by: on the monotonic clock: nothing new is accepted, and what was has until then; None while the server runs.
         requests: in progress.
         texts: accepted and not answered, by client; a client without any is not in it.
     """
 
-    draining: bool = False
+    drained_by: float | None = None
     requests: int = 0
     texts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new is accepted."""
+        return self.drained_by is not None
+
+    def drain(self, seconds: float) -> None:
+        """Accept nothing new; what was accepted has so many seconds."""
+        self.drained_by = time.monotonic() + seconds
+
+    def seconds_left(self, deadline: float) -> float:
+        """What a request that was to be answered by then has left; the end of the server moves it, to either side."""
+        return (deadline if self.drained_by is None else self.drained_by) - time.monotonic()
 
     @property
     def waiting(self) -> int:

@@ -59,6 +59,8 @@ def check(operation, examples):
     def answered(case):
         if case.method == "DELETE" and case.path_parameters:  # what is served stays so
             case.path_parameters["name"] = f"absent-{case.path_parameters['name']}"[:100]
+        if case.path == "/classify" and isinstance(case.body, dict) and case.body.get("model") is None:
+            case.body["model"] = "absent"  # several are served: which of them is no matter of form
         case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
 
     answered()

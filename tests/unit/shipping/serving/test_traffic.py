@@ -10,22 +10,9 @@ import pytest
 
 from lorabert.shipping.serving.app import build
 from lorabert.shipping.store import Store
-from serving import save_adapter, serve, sign
+from serving import later, save_adapter, serve, sign, until
 
 pytestmark = pytest.mark.anyio
-
-
-def later(awaitable):
-    return asyncio.ensure_future(awaitable)
-
-
-async def until(condition, seconds=20):
-    """Wait for something that is about to happen on this loop."""
-    for _ in range(int(seconds * 200)):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 async def test_a_full_queue_is_429_and_one_client_cannot_fill_it(kinds):
@@ -139,21 +126,6 @@ async def test_a_request_that_dribbles_in_is_408(kinds):
         visitor = Visitor(client.service, BODY[:10])
         await asyncio.wait_for(visitor.visit(visitor.receive), 20)
         assert visitor.status == 408
-
-
-async def test_draining_answers_what_was_accepted_and_refuses_the_rest(kinds):
-    async with serve(kinds["mood"]) as client:
-        with client.hold():
-            accepted = later(client.classify("mood", "a"))
-            await until(lambda: client.service.traffic.texts)
-            client.service.traffic.draining = True
-            refused = await client.classify("mood", "a")
-            assert refused.status_code == 503
-            assert refused.headers["connection"] == "close"
-            assert refused.headers["content-type"] == "application/problem+json"
-            assert (await client.get("/ready")).status_code == 503
-            assert (await client.get("/health")).status_code == 200
-        assert (await accepted).status_code == 200
 
 
 async def test_health_tells_when_the_model_s_thread_has_died(kinds):
