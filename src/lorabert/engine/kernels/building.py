@@ -7,6 +7,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from lorabert import hardware, locks
 from lorabert.errors import InputError
 from lorabert.files import cache_folder, sha256_of, write_atomically
+from lorabert.folders import clear_partial
 
 SWITCH = "LORABERT_KERNELS"
 _ON, _OFF = ("", "on", "1", "yes", "true"), ("off", "0", "no", "false")
@@ -95,8 +97,8 @@ def _whole(folder: Path, key: str) -> ctypes.CDLL | None:
 
 
 def _made(compiler: str, sources: list[Path], openmp: Path, folder: Path, key: str) -> ctypes.CDLL:
-    scratch = folder / ".compiling.partial"
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    clear_partial(folder)  # what a killed process left
+    scratch = folder / f".compiling.{secrets.token_hex(4)}.partial"  # its compiler may have outlived it
     scratch.mkdir()
     try:
         _compile(compiler, sources, openmp, scratch / "made.so")
