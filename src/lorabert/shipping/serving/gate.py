@@ -18,7 +18,7 @@ from lorabert.shipping.serving import bodies
 from lorabert.shipping.serving.admission import Admission
 from lorabert.shipping.serving.bodies import ClientLeft
 from lorabert.shipping.serving.metrics import UNKNOWN
-from lorabert.shipping.serving.problems import Problem
+from lorabert.shipping.serving.problems import Problem, busy
 from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.traffic import Access
 
@@ -75,6 +75,8 @@ class Gate:
             access.status = _CLIENT_LEFT
         except Problem as problem:
             await self._refuse(problem, scope, receive, send)
+        except MemoryError:
+            await busy(503, "There is no memory left for this").response()(scope, receive, send)
         except Exception:
             log.exception("a request failed")
             if access.status is None:

@@ -137,7 +137,7 @@ class Service:
             if served.sha256 not in self._proved:
                 await self.check_answers(served, _SHORT)
             return served
-        except InputError as error:
+        except (InputError, OSError) as error:
             raise problem_of(error) from None
 
     async def _logits(self, client: str, served: Served, texts: Sequence[str], pairs: Sequence[str] | None
@@ -152,6 +152,8 @@ class Service:
                 pieces += map(asyncio.wrap_future, self.scheduler.submit(client, served.adapter, split))
                 tokens, truncated = tokens + len(split.ids), truncated + split.truncated
             logits = np.concatenate(await asyncio.gather(*pieces))
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # the scheduler has logged it
+            raise Problem(409, f"The adapter {served.id} cannot compute this text ({type(error).__name__})") from error
         finally:
             for piece in pieces:
                 piece.cancel()
@@ -161,7 +163,14 @@ class Service:
 
     async def _encode(self, served: Served, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedSplit:
         split = Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64))
-        work: Any = lambda: encode_split(split, served.tokenizer, served.max_length, quiet=True)  # noqa: E731
+
+        def work() -> EncodedSplit:
+            try:
+                return encode_split(split, served.tokenizer, served.max_length, quiet=True)
+            except BaseException as error:  # a panic in a tokenizer's Rust is no Exception
+                log.warning("the tokenizer of %s failed: %r", ascii(served.id), error)
+                raise Problem(422, f"The tokenizer of {served.id} cannot read this text ({type(error).__name__})") from None
+
         return await asyncio.get_running_loop().run_in_executor(self._tokeniser, work)
 
     async def load(self, name: str, folder: Path | None) -> tuple[Place, bool]:
@@ -179,7 +188,7 @@ class Service:
             new = not self.registry.loaded(place.id)
             served = await self.registry.read(place)
             await self.check_answers(served)
-        except InputError as error:
+        except (InputError, OSError) as error:
             raise problem_of(error) from None
         catalogue.admit(place)
         self.registry.keep(served)
@@ -216,7 +225,7 @@ class Service:
 
         try:
             return await self.registry.disk(read)
-        except InputError as error:
+        except (InputError, OSError) as error:
             raise problem_of(error) from None
 
     async def unload(self, name: str) -> Place:
@@ -227,7 +236,7 @@ class Service:
         """
         try:
             place = await self.registry.disk(lambda: self.registry.catalogue.find(name))
-        except InputError as error:
+        except (InputError, OSError) as error:
             raise problem_of(error) from None
         self.registry.unload(place)
         return place
@@ -239,7 +248,12 @@ class Service:
         self.scheduler.close()
 
 
-def problem_of(error: InputError) -> Problem:
-    """404 for what is not there; 409 for what is damaged, of another base or taken; 422 for what the engine does not know."""
+def problem_of(error: InputError | OSError) -> Problem:
+    """404 for what is not there; 409 for what is damaged, of another base or taken; 422 for what the engine does not know; 503
+    where the disk fails.
+    """
+    if isinstance(error, OSError):
+        log.warning("an adapter cannot be read: %r", error)
+        return busy(503, f"The adapter cannot be read ({error.strerror or type(error).__name__})")
     conflict = isinstance(error, (MismatchError, NameTaken))
     return Problem(404 if isinstance(error, UnknownAdapter) else 409 if conflict else 422, str(error))
