@@ -157,10 +157,10 @@ def build_base(
     return folder
 
 
-def build_model(family: str, *, vocab_size: int, seed: int = 0, head: bool = False) -> PreTrainedModel:
-    """A tiny random model of the family: the bare encoder, or with a two-class head."""
+def build_model(family: str, *, vocab_size: int, seed: int = 0, head: bool = False, **settings: Any) -> PreTrainedModel:
+    """A tiny random model of the family: the bare encoder, or with a two-class head; `settings` go into its configuration."""
     known = FAMILIES[family]
-    config = AutoConfig.for_model(family, vocab_size=vocab_size, **known.special.ids(), **known.config)
+    config = AutoConfig.for_model(family, vocab_size=vocab_size, **{**known.special.ids(), **known.config, **settings})
     kind = AutoModelForSequenceClassification if head else AutoModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -81,13 +81,19 @@ class Encoded:
 
 def encode(splits: Splits, tokenizer: Any, max_length: int) -> Encoded:
     """Tokenise all splits, or take them from the cache when the same texts met the same tokenizer before."""
+
+    def encoded() -> Encoded:
+        return Encoded(*(encode_split(getattr(splits, name), tokenizer, max_length, name) for name in SPLITS))
+
+    if not tokenizer.is_fast:  # one in Python only does not tell what it does
+        return encoded()
     key = hashlib.sha256(json.dumps([_FORMAT, splits.fingerprint(), _identity(tokenizer), max_length]).encode()).hexdigest()
     file = cache_folder() / "encoded" / key
     if (cached := _read(file)) is not None:
         return cached
-    encoded = Encoded(*(encode_split(getattr(splits, name), tokenizer, max_length, name) for name in SPLITS))
-    _write(file, encoded)
-    return encoded
+    made = encoded()
+    _write(file, made)
+    return made
 
 
 def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", *, quiet: bool = False) -> EncodedSplit:
@@ -98,7 +104,10 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     for batch in _tokenised(split, tokenizer, name, quiet=quiet, truncation=True, max_length=max_length):
         ids += batch["input_ids"]
         segments += batch.get("token_type_ids", [])
-        truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
+        truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings or ())
+    if not tokenizer.is_fast:  # one in Python only does not tell what it cut
+        full = [row for row, each in enumerate(ids) if len(each) == max_length]
+        truncated = int((whole_lengths(split.rows(full), tokenizer) > max_length).sum())
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     types = np.concatenate(segments).astype(np.uint8) if segments and split.pairs else None
     flat = np.concatenate(ids).astype(np.int32) if ids else np.zeros(0, np.int32)
@@ -120,7 +129,13 @@ def _tokenised(split: Split, tokenizer: Any, name: str = "", *, quiet: bool = Fa
         for start in range(0, len(split), _BATCH):
             texts = split.texts[start : start + _BATCH]
             pairs = split.pairs[start : start + _BATCH] if split.pairs else None
-            yield tokenizer(texts, pairs, **options)
+            try:
+                made = tokenizer(texts, pairs, **options)
+            except Exception as error:  # such as a text of which it knows no word, and has no token for those
+                got = (str(error).splitlines() or [type(error).__name__])[0]
+                raise InputError("The base's tokenizer fails on a text", got=got,
+                                 fix="Name another base, or mend its tokenizer") from error  # fmt: skip
+            yield made
             bar.update(len(texts))
 
 

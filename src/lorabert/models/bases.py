@@ -15,7 +15,7 @@ from lorabert.config import ModelConfig
 from lorabert.data import assets, hub
 from lorabert.errors import InputError
 from lorabert.files import sha256_of
-from lorabert.models import trust
+from lorabert.models import leftovers, trust
 
 _TOKENIZER_FILES = [
     "tokenizer*.json",
@@ -23,6 +23,7 @@ _TOKENIZER_FILES = [
     "added_tokens.json",
     "vocab.*",
     "merges.txt",
+    "bpe.codes",
     "*.model",
 ]
 _FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
@@ -54,10 +55,14 @@ class LoadedBase:
     Attributes:
         model: the Transformers model, its new tensors drawn from the current random state.
         new_tensors: names of the tensors that the load report says the checkpoint lacks.
+        unused_tensors: names of the checkpoint's tensors that the model has no place for, heads of pretraining aside.
+        unread_settings: names of the settings in config.json that Transformers reads nowhere.
     """
 
     model: Any
     new_tensors: list[str]
+    unused_tensors: list[str] = field(default_factory=list)
+    unread_settings: list[str] = field(default_factory=list)
 
 
 def find(model: ModelConfig) -> Base:
@@ -118,12 +123,15 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
     The random state decides what the new tensors are, so seed it first.
 
     Raises:
-        InputError: the architecture has no sequence classification.
+        InputError: the architecture has no sequence classification, or a part of the base would be left out that changes its
+            answers.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     _check_claims(base)
+    raw = trust.config_of(base.folder)
+    leftovers.refuse_decoders(base.name, raw)
     names = dict(enumerate(label_names))
     with quiet_transformers():
         try:
@@ -136,6 +144,7 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
                 output_loading_info=True,
                 **_OWN_FILES_ONLY,
                 use_safetensors=True,
+                **_OUTPUTS,
             )
         except (OSError, RuntimeError, SafetensorError) as error:
             raise InputError(f"The base '{base.name}' cannot be read", got=_first_line(error), fix=_WHOLE) from None
@@ -143,7 +152,13 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
             raise _no_classifier(base, error) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
     _refuse_strangers(base, model, set(report["missing_keys"]), mismatched)
-    return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}))
+    unused = leftovers.tensors(base.name, model, report["unexpected_keys"])
+    unread = leftovers.settings(base.name, raw, model)
+    return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}), unused, unread)
+
+
+# How a base hands its answers over is ours to say, not its config.json's: logits, by name, of any length.
+_OUTPUTS = {"return_dict": True, "output_attentions": False, "output_hidden_states": False, "chunk_size_feed_forward": 0}
 
 
 _OWN_FILES_ONLY: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
@@ -236,28 +251,30 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def check_fit(tokenizer: Any, model: Any, max_length: int) -> None:
+def check_fit(tokenizer: Any, model: Any, max_length: int, *, pairs: bool) -> None:
     """Check that a model can read what a tokenizer gives it.
 
     Raises:
-        InputError: the tokenizer is one of another base, or max_length is beyond what the base can read.
+        InputError: the tokenizer is one of another base or lacks what batches need, or max_length is beyond what the base can
+            read.
     """
+    _check_specials(tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
             "The tokenizer is not the one that the base was trained with",
             got=f"{len(tokenizer)} tokens",
             expected=f"at most the {model.config.vocab_size} that the base has embeddings for",
         )
-    longest = longest_input(model.config)
+    longest = longest_input(model)
     if longest is not None and max_length > longest:
         raise InputError("model.max_length is more than the base can read", got=str(max_length), expected=f"at most {longest}")
-    _check_ids(tokenizer, model.config, max_length)
+    _check_ids(tokenizer, model.config, max_length, pairs=pairs)
 
 
 _PROBE = ("A text, 1", "and another.")  # its special tokens are those of every text
 
 
-def _check_ids(tokenizer: Any, settings: Any, max_length: int) -> None:
+def _check_ids(tokenizer: Any, settings: Any, max_length: int, *, pairs: bool) -> None:
     """Check that the ids a tokenizer can give are ones that a model has embeddings for.
 
     Raises:
@@ -267,7 +284,7 @@ def _check_ids(tokenizer: Any, settings: Any, max_length: int) -> None:
     try:
         batches = [tokenizer([*_PROBE, ""], **options), tokenizer([_PROBE[0], ""], [*_PROBE], **options)]
         ids = [*tokenizer.get_vocab().values(), *(each for batch in batches for row in batch["input_ids"] for each in row)]
-        types = [each for row in batches[-1].get("token_type_ids", []) for each in row]
+        types = [each for row in batches[pairs].get("token_type_ids", []) for each in row]
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # the library panics in Rust, which is no Exception
@@ -282,13 +299,30 @@ def _check_ids(tokenizer: Any, settings: Any, max_length: int) -> None:
             )
 
 
-def longest_input(settings: Any) -> int | None:
-    """Positions that can hold tokens, None without a limit; the RoBERTa family counts them from pad_token_id + 1."""
-    positions = getattr(settings, "max_position_embeddings", None)
+def _check_specials(tokenizer: Any) -> None:
+    """Check that texts can share a batch, and that no text is without a token.
+
+    Raises:
+        InputError: there is no padding token, or no special token around a text.
+    """
+    if tokenizer.pad_token_id is None:
+        raise InputError("The base's tokenizer has no padding token", got="pad_token: none",
+                         expected="a token that fills the shorter texts of a batch",
+                         fix='Name one of its tokens in its tokenizer_config.json, such as "pad_token": "[PAD]"')  # fmt: skip
+    if not tokenizer("")["input_ids"]:
+        raise InputError("The base's tokenizer puts no special token around a text", got="no token at all for an empty text",
+                         expected="a first token such as [CLS], whose state is read to classify",
+                         fix="Give tokenizer.json the post_processor that the base was trained with")  # fmt: skip
+
+
+def longest_input(model: Any) -> int | None:
+    """Positions of a model that can hold tokens, None without a limit; RoBERTa and its relatives count from padding_idx + 1."""
+    positions = getattr(model.config, "max_position_embeddings", None)
     if not positions or positions < 0:
         return None
-    offset = settings.pad_token_id + 1 if settings.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
-    return int(positions) - offset
+    tables = (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings"))
+    padding = getattr(next(tables, None), "padding_idx", None)
+    return int(positions) - (0 if padding is None else padding + 1)
 
 
 @contextmanager

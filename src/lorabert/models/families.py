@@ -145,3 +145,5 @@ FAMILIES = {
     "mpnet": Family(("attn.q", "attn.v"), ("classifier",)),
     "modernbert": Family(("attn.Wqkv",), ("head", "classifier")),
 }
+# They call their layers as BERT and RoBERTa do, but compute in another way; the reference engine trains them.
+RELATIVES = dict.fromkeys(("data2vec-text", "ernie", "megatron-bert", "rembert", "roberta-prelayernorm", "xlm-roberta-xl"), _BERT)

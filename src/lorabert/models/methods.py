@@ -9,7 +9,7 @@ from typing import Any
 from lorabert.config import LoraConfig, Method
 from lorabert.errors import InputError
 from lorabert.models.bases import LoadedBase, quiet_transformers
-from lorabert.models.families import FAMILIES, Family
+from lorabert.models.families import FAMILIES, RELATIVES, Family
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def _owner(tensor: str) -> str:
 
 def _family(model: Any) -> Family:
     kind = model.config.model_type
-    if kind in FAMILIES:
-        return FAMILIES[kind]
+    if known := FAMILIES.get(kind, RELATIVES.get(kind)):
+        return known
     return Family((), tuple(name for name in ("pre_classifier", "classifier", "score") if hasattr(model, name)))
 
 
@@ -179,6 +179,9 @@ def _targets(model: Any, lora: LoraConfig, saved: list[str]) -> list[str]:
         if isinstance(module, torch.nn.Linear) and not any(f".{name}.".find(f".{part}.") >= 0 for part in saved)
     ]
     wanted = lora.target_modules
+    if not linear:
+        raise InputError(f"This {model.config.model_type} has no linear layer that LoRA could adapt",
+                         expected="an encoder such as BERT, or --train.method full, bitfit or head")  # fmt: skip
     if wanted == "all-linear":
         return linear
     ends = _family(model).query_value if wanted == "auto" else wanted.split(",") if isinstance(wanted, str) else wanted

@@ -217,21 +217,22 @@ def test_the_longest_input_that_is_let_through_can_be_read_and_one_more_is_refus
     model = loaded(base_folder(family)).model.eval()
     tokenizer = bases.load_tokenizer(base_folder(family))
     longest = tiny.FAMILIES[family].max_length
-    bases.check_fit(tokenizer, model, longest)
+    bases.check_fit(tokenizer, model, longest, pairs=True)
     ids = torch.full((1, longest), 7)
     assert model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()
     with pytest.raises(InputError, match=f"Got {longest + 1}.*at most {longest}"):
-        bases.check_fit(tokenizer, model, longest + 1)
+        bases.check_fit(tokenizer, model, longest + 1, pairs=True)
 
 
 def test_the_tokenizer_of_a_larger_vocabulary_is_refused(tiny_base):
     other = tiny.build_base("other", vocab_words=[*tiny.WORDS, "onemore"])
     with pytest.raises(InputError, match="not the one that the base was trained with"):
-        bases.check_fit(bases.load_tokenizer(other), loaded(tiny_base).model, 16)
+        bases.check_fit(bases.load_tokenizer(other), loaded(tiny_base).model, 16, pairs=False)
 
 
 def test_a_base_without_a_longest_input_is_let_through(tiny_base):
     from types import SimpleNamespace
 
-    model = SimpleNamespace(config=SimpleNamespace(vocab_size=10**6, model_type="t5", pad_token_id=0))  # T5Config has none
-    bases.check_fit(bases.load_tokenizer(tiny_base), model, 64)
+    settings = SimpleNamespace(vocab_size=10**6, model_type="t5", pad_token_id=0)  # T5Config has none
+    model = SimpleNamespace(config=settings, named_modules=dict)
+    bases.check_fit(bases.load_tokenizer(tiny_base), model, 64, pairs=False)

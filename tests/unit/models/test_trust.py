@@ -33,7 +33,7 @@ def opened(folder: Path) -> None:
     """Everything that training does with a base before it begins."""
     base = bases.find(ModelConfig(name=str(folder)))
     model = bases.load(base, ["neg", "pos"]).model
-    bases.check_fit(bases.load_tokenizer(base.folder), model, 32)
+    bases.check_fit(bases.load_tokenizer(base.folder), model, 32, pairs=True)
 
 
 def refused(folder: Path, message: str) -> None:

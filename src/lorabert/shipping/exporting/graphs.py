@@ -66,7 +66,7 @@ def write(classifier: Classifier, example: EncodedSplit, path: Path) -> None:
     tensors = [torch.from_numpy(batch[name]) if name in batch else torch.zeros(shape, dtype=torch.int64) for name in names]
     sizes = {
         0: torch.export.Dim(BATCH, min=1),
-        1: torch.export.Dim(LENGTH, min=_SHORTEST, max=bases.longest_input(classifier.model.config)),
+        1: torch.export.Dim(LENGTH, min=_SHORTEST, max=bases.longest_input(classifier.model)),
     }
     with _quiet():
         try:

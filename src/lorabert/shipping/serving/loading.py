@@ -135,7 +135,7 @@ class Loader:
         tokenizer = self._tokenizers.get(key)
         if tokenizer is None:
             tokenizer = self._tokenizers[key] = bases.load_tokenizer(folder)
-        bases.check_fit(tokenizer, self._model, manifest["max_length"])
+        bases.check_fit(tokenizer, self._model, manifest["max_length"], pairs=labels_pairs(manifest))
         if manifest["max_length"] <= tokenizer.num_special_tokens_to_add(labels_pairs(manifest)):
             raise InputError("An adapter whose texts have no room for a word", got=f"max_length {manifest['max_length']}")
         return tokenizer

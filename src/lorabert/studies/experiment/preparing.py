@@ -15,6 +15,8 @@ from lorabert.data import batching, encoding, sources
 from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import Encoded
 from lorabert.data.sources import SPLITS, Splits
+from lorabert.engine.prediction import Classifier
+from lorabert.engine.rehearsal import rehearse
 from lorabert.errors import InputError, Unsupported
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
@@ -87,16 +89,20 @@ def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> 
     bases.share(loaded, frozen or {})
     parameters = dict(loaded.model.named_parameters())
     tokenizer = bases.load_tokenizer(base.folder)
-    bases.check_fit(tokenizer, loaded.model, settings.model.max_length)
+    bases.check_fit(tokenizer, loaded.model, settings.model.max_length, pairs=splits.train.pairs is not None)
     model = methods.apply(loaded, settings.train.method, settings.lora)
     trainable = methods.trainable(model, loaded)
     _check_processes(model, settings.train, placement, say)
     clock.lap("model")
     say(reporting.new_tensors_line(loaded.new_tensors, settings.train.method))
+    for line in reporting.leftovers_lines(loaded):
+        say(line)
     say(str(trainable))
     encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
     say(reporting.truncation_line(encoded, settings.model.max_length))
     clock.lap("tokenise")
+    rehearse(Classifier(model, tokenizer, splits.label_names, settings.model.max_length), encoded.train, base.name)
+    clock.lap("rehearse")
     return Prepared(settings, placement, splits, base, loaded, parameters, tokenizer, encoded, model, trainable, clock.seconds)
 
 
@@ -127,7 +133,8 @@ def facts(ready: Prepared) -> dict[str, Any]:
     """What is known of a run before it trains."""
     base, splits = ready.base, ready.splits
     return {
-        "base": {**origins.of_base(base), "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors},
+        "base": {**origins.of_base(base), "model_type": ready.model.config.model_type, "new_tensors": ready.loaded.new_tensors,
+                 "unused_tensors": ready.loaded.unused_tensors, "unread_settings": ready.loaded.unread_settings},
         "data": {
             "origin": splits.origin, "fingerprint": splits.fingerprint(), "labels": splits.label_names,
             "examples": {name: len(getattr(splits, name)) for name in SPLITS}, "splits": origins.of_splits(splits),

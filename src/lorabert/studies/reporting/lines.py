@@ -6,6 +6,7 @@ from typing import Any
 
 from lorabert.data.encoding import Encoded
 from lorabert.data.sources import SPLITS, Splits
+from lorabert.models.bases import LoadedBase
 
 
 def data_line(splits: Splits) -> str:
@@ -24,6 +25,22 @@ def new_tensors_line(new_tensors: list[str], method: str) -> str:
         f"Newly initialised: {', '.join(new_tensors)}. This is as it should be: the base was trained to read, not to tell "
         f"your labels apart, so these tensors start random, are trained with the {method} weights and are saved in the adapter."
     )
+
+
+def leftovers_lines(loaded: LoadedBase) -> list[str]:
+    """What of the base is not used, a sentence a kind."""
+    lines = []
+    if loaded.unused_tensors:
+        lines.append(f"Not used: {_some(loaded.unused_tensors)}: the base has these weights outside of its encoder, and this "
+                     "classifier has no place for them.")  # fmt: skip
+    if loaded.unread_settings:
+        lines.append(f"Not read: {_some(loaded.unread_settings)}: the base's config.json has these settings, which the installed "
+                     f"Transformers does not know for a {loaded.model.config.model_type}.")  # fmt: skip
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def truncation_line(encoded: Encoded, max_length: int) -> str:
