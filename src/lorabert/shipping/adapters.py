@@ -50,7 +50,7 @@ def save(folder: Path, trained: Classifier, base: Base, loaded: LoadedBase, desc
     """
     with disk_errors(folder), whole_folder(folder, strangers) as beside:
         _write_weights(beside, trained, base)
-        tokenizer_files.write(beside, base.folder, trained.tokenizer, trained.max_length)
+        tokenizer_files.write(beside, base.folder, trained)
         shipped = _opened(beside, base, trained.label_names, trained.max_length)
         answers = _answers(trained, shipped)
         facts, card = describe(shipped)

@@ -6,46 +6,55 @@ by its defaults would ask the model something else than training did.
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from lorabert.engine.prediction import Classifier
 from lorabert.models import bases
 
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SETTINGS = "tokenizer_config.json"
 _WHOLE = "tokenizer.json"
 # What transformers 5 calls the class that transformers 4 and 5 both know by the other name.
 _ANY = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 
 
-def write(folder: Path, source: Path, tokenizer: Any, max_length: int, *, everywhere: bool = False) -> None:
+def write(folder: Path, source: Path, classifier: Classifier, *, everywhere: bool = False) -> None:
     """Copy a tokenizer's files and set what its users leave to them: class, padding side, longest text, inputs.
 
     Args:
         folder: where to.
-        source: a base's or an adapter's folder.
-        tokenizer: what `source` holds, loaded.
-        max_length: longest text in tokens.
+        source: the base's or the adapter's folder that the classifier's tokenizer is from.
+        classifier: who is asked: its tokenizer, its longest text, and what its model reads.
         everywhere: set padding and truncation in tokenizer.json too, for programs that read that file alone.
     """
     for file in bases.tokenizer_files(source):
         shutil.copyfile(file, folder / file.name)
-    _write_json(folder / _SETTINGS, _read_json(folder / _SETTINGS) | _settings(tokenizer, max_length))
+    _write_json(folder / _SETTINGS, _read_json(folder / _SETTINGS) | _settings(classifier))
     if everywhere and (folder / _WHOLE).exists():
-        _write_json(folder / _WHOLE, _read_json(folder / _WHOLE) | _batching(tokenizer, max_length))
+        _write_json(folder / _WHOLE, _read_json(folder / _WHOLE) | _batching(classifier.tokenizer, classifier.max_length))
 
 
-def _settings(tokenizer: Any, max_length: int) -> dict[str, Any]:
+def inputs_of(classifier: Classifier) -> list[str]:
+    """What the tokenizer makes and the model reads, so that the one's output fits the other."""
+    model = classifier.model.get_base_model() if hasattr(classifier.model, "get_base_model") else classifier.model
+    read = inspect.signature(model.forward).parameters
+    made = [*classifier.tokenizer.model_input_names, "attention_mask"]
+    return [name for name in _INPUTS if name in made and name in read]
+
+
+def _settings(classifier: Classifier) -> dict[str, Any]:
     """What tokenizer_config.json has to say: the class that was loaded, and the batches that training saw."""
-    name = type(tokenizer).__name__
-    names = tokenizer.model_input_names
+    name = type(classifier.tokenizer).__name__
     return {
         "tokenizer_class": _ANY.get(name, name),
-        "model_max_length": max_length,
+        "model_max_length": classifier.max_length,
         "padding_side": "right",
-        "truncation_side": tokenizer.truncation_side,
-        "model_input_names": [*names, *(["attention_mask"] if "attention_mask" not in names else [])],
+        "truncation_side": classifier.tokenizer.truncation_side,
+        "model_input_names": inputs_of(classifier),
     }
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import peft
 import pytest
-import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoModelForSequenceClassification, pipeline
 
 import tiny
 import tolerances
@@ -19,25 +18,12 @@ from lorabert.engine.prediction import Classifier
 from lorabert.evidence.metrics import softmax
 from lorabert.shipping import loading
 from lorabert.studies import experiment
+from plain import changed, plain_batches
 
 TEXTS = [*tiny.reviews(12, 3, longest=30)[0], "", "ok", "映画", "word " * 100]
 EACH_TIME = ("bert", "roberta", "distilbert", "mpnet")
 FAMILIES = [pytest.param(family, marks=() if family in EACH_TIME else pytest.mark.slow) for family in sorted(tiny.FAMILIES)]
 NAMES = ["zebra", "apple", "mango", "kiwi"]
-
-
-def changed(base: Path, name: str = "tokenizer_config.json", **settings: object) -> Path:
-    """A base with some settings of its tokenizer changed; None takes one away."""
-    file = base / name
-    now = (json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}) | settings
-    file.write_text(json.dumps({key: value for key, value in now.items() if value is not None}), encoding="utf-8")
-    return base
-
-
-def batched(model: object, tokenizer: object, texts: list[str], **options: object) -> np.ndarray:
-    """What a plain user's loop gives: the tokenizer as it lies there, a padded batch, the model."""
-    with torch.inference_mode():
-        return model.eval()(**tokenizer(texts, padding=True, truncation=True, return_tensors="pt", **options)).logits.numpy()
 
 
 def assert_agrees(folder: Path, *, told: bool) -> None:
@@ -48,7 +34,6 @@ def assert_agrees(folder: Path, *, told: bool) -> None:
 def assert_answers(folder: Path, classifier: Classifier, *, told: bool = False) -> None:
     wanted = classifier.logits(TEXTS)
     number = {"num_labels": len(classifier.label_names), "ignore_mismatched_sizes": True} if told else {}
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     by_hand = peft.PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(base, **number), str(folder))
     for model in (
@@ -57,7 +42,7 @@ def assert_answers(folder: Path, classifier: Classifier, *, told: bool = False) 
         peft.AutoPeftModelForSequenceClassification.from_pretrained(str(folder), **number),
         by_hand,
     ):
-        assert np.allclose(batched(model, tokenizer, TEXTS), wanted, atol=tolerances.FP32_LOGITS)
+        assert np.allclose(plain_batches(model, folder, TEXTS), wanted, atol=tolerances.FP32_LOGITS)
     classify = pipeline("text-classification", str(folder), model_kwargs=number)
     scores = [[{answer["label"]: answer["score"] for answer in answers}[f"LABEL_{index}"] for index in range(len(wanted[0]))]
               for answers in classify(TEXTS, top_k=None, truncation=True, max_length=classifier.max_length)]  # fmt: skip
@@ -111,9 +96,8 @@ def test_odd_settings_of_the_bases_tokenizer_change_no_answer(settings):
     base = changed(tiny.build_base("base"), **settings)
     folder = saved(Path("a"), trained(base, labels=NAMES[:2], max_length=16))
     classifier, _ = loading.load(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
-    assert np.allclose(batched(model, tokenizer, TEXTS), classifier.logits(TEXTS), atol=tolerances.FP32_LOGITS)
+    assert np.allclose(plain_batches(model, folder, TEXTS), classifier.logits(TEXTS), atol=tolerances.FP32_LOGITS)
 
 
 def test_a_tokenizer_known_by_its_vocabulary_alone_is_found_without_the_bases_configuration():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError
 from lorabert.models import bases
+from lorabert.shipping.tokenizer_files import inputs_of
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 BATCH, LENGTH = "batch", "length"
 ONNX = ("onnx", "onnxscript", "onnxruntime")  # what writing a graph and checking it takes
 # A protocol buffer holds at most 2 GiB; a larger graph keeps its weights in a file beside it.
@@ -36,13 +35,6 @@ class _Logits(torch.nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Logits (batch, C) of inputs (batch, length)."""
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits
-
-
-def inputs_of(classifier: Classifier) -> list[str]:
-    """What the graph takes: what the tokenizer makes and the model reads, so that the one's output fits the other."""
-    read = inspect.signature(classifier.model.forward).parameters
-    made = [*classifier.tokenizer.model_input_names, "attention_mask"]
-    return [name for name in INPUTS if name in made and name in read]
 
 
 def write(classifier: Classifier, example: EncodedSplit, path: Path) -> None:

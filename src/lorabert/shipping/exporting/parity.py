@@ -24,6 +24,7 @@ _PASSAGE = (
     "the board, whose shares fell 3.5 % on Monday, called it overdue. Is it worth an evening? Mostly, yes."
 )
 _WORDS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377)
+Ask = Callable[[Split, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Answers:
     """A classifier's logits, (n, C) float32 each.
 
     Attributes:
-        fixed: of the fixed texts, in one go.
-        alone: of the fixed texts, one at a time.
+        fixed: of the fixed texts, in batches; an export's by the documented way.
+        alone: of the fixed texts, one at a time, by the classifier itself.
         validation: of the validation split, or None.
         lengths: tokens of every text asked.
     """
@@ -109,20 +110,26 @@ def fixed_texts(max_length: int, *, pairs: bool) -> Split:
     return Split(texts, seconds if pairs else None, np.zeros(len(texts), np.int64))
 
 
-def answers(classifier: Classifier, asked: Examples, batch_size: int) -> Answers:
-    """Ask a classifier everything, by PEFT's, Transformers' or ONNX Runtime's own forward: none of the engine's is in it."""
-    fixed = classifier.encode(asked.fixed)
-    alone = [classifier.plain_logits(fixed.rows(np.array([row])), batch_size=1) for row in range(len(fixed))]
-    lengths, validation = [fixed.lengths], None
-    if asked.validation is not None:
-        encoded = classifier.encode(asked.validation)
-        validation = classifier.plain_logits(encoded, batch_size=batch_size)
-        lengths.append(encoded.lengths)
+def answers(classifier: Classifier, asked: Examples, batch_size: int, ask: Ask | None = None) -> Answers:
+    """Ask a classifier everything, by PEFT's, Transformers' or ONNX Runtime's own forward: none of the engine's is in it.
+
+    Args:
+        classifier: an adapter's, or an export's as it was opened from the disk.
+        asked: the texts.
+        batch_size: how many at once.
+        ask: from texts and a batch size to logits, where it is not the classifier's own way; it still answers each text alone.
+    """
+
+    def by_itself(split: Split, batch_size: int) -> np.ndarray:
+        return classifier.plain_logits(classifier.encode(split), batch_size=batch_size)
+
+    ask = ask or by_itself
+    splits = [asked.fixed, *([asked.validation] if asked.validation is not None else [])]
     return Answers(
-        fixed=classifier.plain_logits(fixed, batch_size=batch_size),
-        alone=np.concatenate(alone),
-        validation=validation,
-        lengths=np.concatenate(lengths),
+        fixed=ask(asked.fixed, batch_size),
+        alone=by_itself(asked.fixed, 1),
+        validation=None if asked.validation is None else ask(asked.validation, batch_size),
+        lengths=np.concatenate([classifier.encode(split).lengths for split in splits]),
     )
 
 
@@ -149,7 +156,8 @@ def compared(adapter: Answers, export: Answers, asked: Examples) -> dict[str, An
             "max_difference": float(difference.max()), "mean_difference": float(difference.mean()),
             "relative_max_difference": float(difference.max()) / largest,
             "relative_mean_difference": float(difference.mean()) / largest,
-            # A text alone against the same text among others: what shares its batch should not matter.
+            # A text alone against the same text among others, of an export: lorabert's reading of it against the documented
+            # way. What shares its batch should not matter, nor who asks.
             "relative_max_difference_by_batch": float(together) / largest,
         },
         "agreement": statistics.wilson_interval(int(same.sum()), len(same)).to_dict(),
@@ -184,6 +192,9 @@ def excesses(format_name: str, figures: dict[str, Any]) -> list[str]:
         found.append(
             f"its logits differ by up to {relative:.2g} of the largest, and {tolerance.relative_difference:g} is allowed"
         )
+    by_batch = figures["logits"]["relative_max_difference_by_batch"]
+    if tolerance.relative_difference is not None and by_batch > tolerance.relative_difference:
+        found.append(f"a text alone and in a batch gets logits that differ by up to {by_batch:.2g} of the largest")
     agreement = figures["agreement"]
     if tolerance.agreement is not None and agreement["value"] < tolerance.agreement and _changed(agreement) > 1:
         found.append(

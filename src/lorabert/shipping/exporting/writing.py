@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,8 @@ from lorabert.files import disk_errors, sha256_of, write_atomically
 from lorabert.folders import whole_folder
 from lorabert.hardware import package_versions
 from lorabert.models import bases
-from lorabert.shipping import adapters, fingerprints
-from lorabert.shipping.exporting import cards, graphs, parity, quantising
+from lorabert.shipping import adapters, fingerprints, tokenizer_files
+from lorabert.shipping.exporting import cards, documented, graphs, parity, quantising
 from lorabert.shipping.exporting.merging import merged
 from lorabert.shipping.exporting.running import ONNX_FILE, opened
 from lorabert.shipping.manifests import EXPORT, MANIFEST, SCHEMA_VERSION, file_entries, sealed
@@ -55,16 +54,15 @@ def export(adapter: Path, out: Path, format_name: str, *, base_name: str | None 
     before = parity.answers(classifier, asked, _BATCH_SIZE)
     with disk_errors(out, fix=_ELSEWHERE), whole_folder(out) as beside:
         plain = merged(classifier)
-        for file in bases.tokenizer_files(adapter):
-            shutil.copyfile(file, beside / file.name)
+        tokenizer_files.write(beside, adapter, plain, everywhere=True)
         say(f"Writing {format_name}")
         _write_model(plain, asked, beside, format_name)
         made = opened(beside, format_name, plain.label_names, plain.max_length)
         say("Comparing its answers with the adapter's")
-        document = _parity(format_name, before, parity.answers(made, asked, _BATCH_SIZE), asked)
+        document = _parity(format_name, before, parity.answers(made, asked, _BATCH_SIZE, documented.asking(made)), asked)
         _refuse_drift(document, out, say, allow_drift=allow_drift)
         facts = _facts(adapter, manifest, document)
-        _write_texts(beside, facts, document, graphs.inputs_of(plain))
+        _write_texts(beside, facts, document, tokenizer_files.inputs_of(plain))
         contents = {**facts, "files": file_entries(beside), "fingerprint": fingerprints.taken(made)}
         write_atomically(beside / MANIFEST, sealed(contents))
         del made  # Windows moves no folder while a file in it is mapped

@@ -15,7 +15,7 @@ from adapted import LABELS, saved, trained
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
-from lorabert.shipping import adapters, exporting, loading, manifests
+from lorabert.shipping import adapters, exporting, loading, manifests, tokenizer_files
 from lorabert.shipping.exporting import graphs, parity, running, writing
 
 TEXTS = [*tiny.reviews(12, 3)[0], "", "映画"]
@@ -216,7 +216,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(adapter, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writing.shutil, "copyfile", full)
+    monkeypatch.setattr(tokenizer_files.shutil, "copyfile", full)
     with pytest.raises(InputError, match="disk is full"):
         exporting.export(adapter, Path("out"), "merged", say=silent)
     assert {path.name for path in Path().iterdir()} - {".cache"} == set()
