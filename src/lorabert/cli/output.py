@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from lorabert.naming import escaped_json, shortened, visible, width
 from lorabert.studies.reporting import percent
 
 JSON = "One JSON document on stdout, everything else on stderr."
@@ -28,6 +29,8 @@ HEADER = (
 SKIP_BAD_ROWS = "Leave out the rows that cannot be used; how many, and where, is said."
 
 _WIDTH_OF_FILES = 120
+# What a table takes for a column besides its words; how narrow names may become, and texts that are folded.
+_GUTTER, _LEAST_NAME, _LEAST_TEXT, _LEAST_MATRIX_NAME = 3, 12, 24, 16
 
 
 class _Screen(Console):
@@ -56,24 +59,51 @@ class Output:
 
     def say(self, line: str) -> None:
         """Print a line for people."""
-        self.console.print(line)
+        self.console.print(visible(line, keep="\n"))
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table for people; numbers stand to the right."""
+        """Print a table for people; numbers stand to the right, and no name pushes them off the screen."""
+        numeric = [bool(rows) and all(_is_numeric(row[index]) for row in rows) for index in range(len(header))]
+        cells = [[visible(str(cell)) for cell in row] for row in rows]
+        if cells:
+            first = shortened([row[0] for row in cells], self._room(header, cells, numeric))
+            cells = [[name, *row[1:]] for name, row in zip(first, cells, strict=True)]
         drawn = Table(header_style="bold", box=SIMPLE_HEAD)
         for index, name in enumerate(header):
-            numeric = bool(rows) and all(isinstance(row[index], (int, float)) or _looks_numeric(row[index]) for row in rows)
-            drawn.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
-        for row in rows:
-            drawn.add_row(*(str(cell) for cell in row))
-        self.console.print(title, style="bold")
+            justify: Any = "right" if numeric[index] else "left"
+            drawn.add_column(visible(name), justify=justify, overflow="fold", no_wrap=index == 0 or numeric[index])
+        for row in cells:
+            drawn.add_row(*row)
+        self.console.print(visible(title), style="bold")
         self.console.print(drawn, soft_wrap=False)
+
+    def _room(self, header: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> int:
+        """Columns of the screen that the names at the left may take: what numbers, and the beginning of other texts, leave."""
+        taken = 0
+        for index in range(1, len(header)):
+            widest = max(width(row[index]) for row in cells)
+            taken += _GUTTER + max(width(header[index]), widest if numeric[index] else min(widest, _LEAST_TEXT))
+        return max(_LEAST_NAME, self.console.width - taken - _GUTTER - 1)
 
     def result(self, document: Any) -> None:
         """Print the result: with --json only, as one document."""
         if self.as_json:
-            self.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            self.stdout.write(as_json(document) + "\n")
             self.stdout.flush()
+
+
+def as_json(document: Any) -> str:
+    """A JSON document in one line, in which nothing acts on the terminal that it may be printed to."""
+    return escaped_json(json.dumps(document, ensure_ascii=False))
+
+
+def tell(line: str) -> None:
+    """Print a line of progress, whatever stdout is for."""
+    print(visible(line, keep="\n"), file=sys.stderr, flush=True)
+
+
+def _is_numeric(cell: object) -> bool:
+    return isinstance(cell, (int, float)) or _looks_numeric(cell)
 
 
 def _looks_numeric(cell: object) -> bool:
@@ -104,11 +134,16 @@ def per_class_table(out: Output, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def confusion_table(out: Output, labels: Sequence[str], confusion: Sequence[Sequence[int]], most: int = 20) -> None:
-    """The confusion matrix; with many classes, the commonest confusions instead."""
-    if len(labels) <= most:
-        out.table("Confusion (rows: true, columns: predicted)", ["", *labels],
-                  [[label, *row] for label, row in zip(labels, confusion, strict=True)])  # fmt: skip
-        return
+    """The confusion matrix, its columns numbered where their names have no room; with many classes, the commonest confusions."""
+    names_take = min(_LEAST_MATRIX_NAME, max(width(visible(label)) for label in labels))
+    for heads in (list(map(visible, labels)), [str(number) for number in range(1, len(labels) + 1)]):
+        widths = [max(width(head), *(len(str(row[index])) for row in confusion)) for index, head in enumerate(heads)]
+        if len(labels) <= most and sum(widths) + _GUTTER * (len(widths) + 1) + 1 + names_take <= out.console.width:
+            numbered = heads[0] != visible(labels[0])
+            names = [f"{number} {label}" for number, label in enumerate(labels, 1)] if numbered else labels
+            out.table("Confusion (rows: true, columns: predicted)", ["", *heads],
+                      [[name, *row] for name, row in zip(names, confusion, strict=True)])  # fmt: skip
+            return
     pairs = [
         (count, labels[true], labels[predicted])
         for true, row in enumerate(confusion)
@@ -116,4 +151,6 @@ def confusion_table(out: Output, labels: Sequence[str], confusion: Sequence[Sequ
         if count and true != predicted
     ]
     commonest = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:most]
-    out.table("Commonest confusions", ["examples", "true", "predicted"], commonest)
+    short = dict(zip(labels, shortened(labels, (out.console.width - _LEAST_NAME) // 2 - _GUTTER), strict=True))
+    rows = [[count, short[true], short[predicted]] for count, true, predicted in commonest]
+    out.table("Commonest confusions", ["examples", "true", "predicted"], rows)

@@ -11,21 +11,25 @@ from typing import Any
 import numpy as np
 
 from lorabert.config import DataConfig
-from lorabert.data import tables
-from lorabert.data.columns import Columns, find, label_names, labels_in, texts_in
-from lorabert.data.encoding import whole_lengths
-from lorabert.data.sources import Split, asset_tables, columns_of
+from lorabert.data import leaks, lookalikes, reading, tables
+from lorabert.data.asset_tables import asset_tables
+from lorabert.data.cells import texts_in
+from lorabert.data.columns import Columns, find
+from lorabert.data.encoding import encode_whole
+from lorabert.data.labels import fractions, label_names, labels_in
+from lorabert.data.reading import Vocabulary
+from lorabert.data.sources import Split, columns_of
 from lorabert.data.tables import Table
-from lorabert.errors import InputError
+from lorabert.errors import InputError, quoted
 
 
 def check_files(
     paths: list[Path], data: DataConfig, tokenizer: Any, max_length: int, prefix: str = tables.PREFIX
 ) -> dict[str, Any]:
-    """Report on one file, or on a train and a test file and what stands in both.
+    """Report on one file, or on a train file and others, a validation and a test file, and what stands in several.
 
     Args:
-        paths: one or two files.
+        paths: the file to learn from, and any others.
         data: names of the columns, and how the files are read.
         tokenizer: counts the tokens.
         max_length: where texts would be cut.
@@ -35,7 +39,7 @@ def check_files(
         `parts`, one report a file, and `problems` and harmless `notes`, one sentence each.
 
     Raises:
-        InputError: a file cannot be read, or has no column for the text or the label; the second has to have the first one's.
+        InputError: a file cannot be read, or has no column for the text or the label; the others have to have the first one's.
     """
     lenient = dataclasses.replace(data, skip_bad_rows=True)  # they are named among the problems
     return _check([tables.read(path, lenient, prefix) for path in paths], data, tokenizer, max_length)
@@ -71,20 +75,24 @@ class _Part:
 
 def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int) -> dict[str, Any]:
     columns = find(read[0], data)
-    parts = [_part(table, columns_of(table, columns)) for table in read]
+    first = _part(read[0], columns)
+    others = [_part(table, columns_of(table, columns), sorted(set(first.labels.values()))) for table in read[1:]]
+    parts = [first, *others]
     problems = [problem for part in parts for problem in _problems(part)]
-    if len(parts) == 2:
-        problems += _problems_between(*parts)
-    return {
-        "parts": [_report(part, tokenizer, max_length) for part in parts],
-        "problems": problems,
-        "notes": [note for table in read for note in table.notes],
-    }
+    for other in others:
+        problems += _strange(first, other)
+    problems += [f"{found.sentence()}: a leak" for found in
+                 leaks.shared([(part.table.origin, part.texts.values()) for part in parts])]  # fmt: skip
+    vocabulary = Vocabulary(tokenizer)
+    reports = [_report(part, tokenizer, vocabulary, max_length) for part in parts]
+    problems += [problem for part, report in zip(parts, reports, strict=True) for problem in _unread(part, report, vocabulary)]
+    return {"parts": reports, "problems": problems, "notes": [note for table in read for note in table.notes]}
 
 
-def _part(table: Table, columns: Columns) -> _Part:
+def _part(table: Table, columns: Columns, known: list[str] | None = None) -> _Part:
+    assert columns.label is not None
     texts = [texts_in(table, name) for name in (columns.text, columns.text_pair) if name]
-    labels = labels_in(table, columns.label)
+    labels = labels_in(table, columns.label, known)
     whole = sorted(set.intersection(*(set(cells.usable()) for cells in texts)))
     return _Part(
         table,
@@ -102,11 +110,13 @@ def _problems(part: _Part) -> list[str]:
     problems = [f"{origin}: {problem}" for problem in (part.table.broken_rows(), *part.unusable) if problem]
     if part.labels:
         try:
-            label_names(list(part.labels.values()), part.table, part.columns.label)
+            label_names(list(part.labels.values()), part.table, part.columns.label or "")
         except InputError as refused:
             problems.append(str(refused))
     if rare := [name for name, count in Counter(part.labels.values()).items() if count < 5]:
-        problems.append(f"{origin}: {len(rare)} classes have fewer than 5 examples: {', '.join(rare[:5])}")
+        problems.append(f"{origin}: {len(rare)} classes have fewer than 5 examples: {quoted(rare)}")
+    for sentence in (lookalikes.sentence(part.labels.values()), fractions(part.labels.values())):
+        problems += [f"{origin}: {sentence}"] if sentence else []
     if conflicting := _conflicting(part):
         problems.append(f"{origin}: {conflicting:,} texts stand there with different labels")
     return problems
@@ -120,22 +130,26 @@ def _conflicting(part: _Part) -> int:
     return sum(len(found) > 1 for found in seen.values())
 
 
-def _problems_between(train: _Part, test: _Part) -> list[str]:
-    problems = []
-    if shared := set(train.texts.values()) & set(test.texts.values()):
-        problems.append(
-            f"{len(shared):,} texts stand in both {train.table.origin} and {test.table.origin}: a leak from train to test"
-        )
-    if strange := set(test.labels.values()) - set(train.labels.values()):
-        problems.append(f"{test.table.origin} has labels that {train.table.origin} lacks: {', '.join(sorted(strange)[:5])}")
-    return problems
+def _strange(train: _Part, other: _Part) -> list[str]:
+    """Labels that cannot be answered with, as nothing has taught them."""
+    strange = sorted(set(other.labels.values()) - set(train.labels.values()))
+    return [f"{other.table.origin} has labels that {train.table.origin} lacks: {quoted(strange)}"] if strange else []
 
 
-def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
+def _unread(part: _Part, report: dict[str, Any], vocabulary: Vocabulary) -> list[str]:
+    """What the base's vocabulary makes of texts that it was not made for."""
+    texts = (text for both in part.texts.values() for text in both)
+    found = reading.sentence({"": report["unknown_share"]}, report["tokens_per_character"], vocabulary, texts)
+    return [f"{part.table.origin}: {found}"] if found else []
+
+
+def _report(part: _Part, tokenizer: Any, vocabulary: Vocabulary, max_length: int) -> dict[str, Any]:
     texts = list(part.texts.values())
     pairs = [pair for _, pair in texts] if part.columns.text_pair else None
     split = Split([text for text, *_ in texts], pairs, np.zeros(len(texts), np.int64))
-    lengths = whole_lengths(split, tokenizer) if texts else np.zeros(1, np.int64)
+    whole = encode_whole(split, tokenizer)
+    unknown, tokens = vocabulary.counts(whole)
+    lengths = whole.lengths if texts else np.zeros(1, np.int64)
     truncated = int((lengths > max_length).sum())
     return {
         "origin": part.table.origin,
@@ -143,6 +157,7 @@ def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
         "broken_rows": len(part.table.broken),
         "columns": ", ".join(part.table.columns),
         "text": part.columns.text,
+        **({"text_pair": part.columns.text_pair} if pairs else {}),
         "label": part.columns.label,
         "classes": dict(Counter(part.labels.values()).most_common()),
         "empty_texts": part.empty_texts,
@@ -153,4 +168,6 @@ def _report(part: _Part, tokenizer: Any, max_length: int) -> dict[str, Any]:
         "tokens_longest": int(lengths.max()),
         "truncated": truncated,
         "truncated_share": round(truncated / max(1, len(texts)), 4),
+        "unknown_share": round(float(unknown.sum() / max(1, tokens.sum())), 4),
+        "tokens_per_character": round(float(tokens.sum() / max(1, sum(len(part) for text in texts for part in text))), 3),
     }

@@ -1,311 +1,214 @@
-"""Which column is the text and which the label, and what their values mean."""
+"""Which column is the text and which the label: named, unmistakable, or asked for.
+
+One rule for every command. To learn from, a column is taken when it was named, when its name can mean nothing else (`text`,
+`label`; `premise` with `hypothesis`), or when it is the only one left. To answer for, the columns trained on are taken, by
+name; another one only where the file has no second. Whatever else is a guess, and a guess labels the wrong texts.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import dataclasses
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lorabert.config import DataConfig
-from lorabert.data.tables import Table, is_missing
-from lorabert.errors import InputError
+from lorabert.data.tables import Table
+from lorabert.errors import InputError, quoted
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "comment", "message", "tweet", "body", "document", "article",
-              "utterance", "query", "post", "description", "title", "headline", "input")  # fmt: skip
-LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "emotion", "stars",
-               "rating", "y", "output")  # fmt: skip
-PAIR_NAMES = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"),
-              ("question", "sentence"), ("text", "text_pair"))  # fmt: skip
-
-_HALF = re.compile("[\ud800-\udfff]")
+# What a name says, the clearest first: two columns of one rank are a question for the user.
+TEXT_NAMES = (
+    ("text",),
+    ("sentence", "review", "content", "comment", "message", "tweet", "body", "document", "article", "utterance", "query", "post",
+     "input", "question"),
+    ("description", "title", "headline"),
+)  # fmt: skip
+LABEL_NAMES = (
+    ("label",),
+    ("labels", "class", "category", "target", "sentiment", "topic", "intent", "emotion", "stars", "rating", "y", "output"),
+)
+PAIR_NAMES = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text", "text_pair"),
+              ("text1", "text2"), ("text_a", "text_b"), ("sentence_a", "sentence_b"))  # fmt: skip
+_ROLES = ("text", "text_pair", "label", "group")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns in use."""
+    """Names of the columns in use; None for those that a table does not need."""
 
     text: str
     text_pair: str | None
-    label: str
+    label: str | None
     group: str | None
 
+    @classmethod
+    def recorded(cls, data: Any) -> Columns:
+        """The columns that a record or a manifest names in its entry `data`; where it names none, the plainest ones."""
+        columns = data.get("columns") if isinstance(data, Mapping) else None
+        if not isinstance(columns, Mapping) or not columns.get("text"):
+            return cls("text", None, "label", None)
+        return cls(*(columns.get(role) for role in _ROLES))  # type: ignore[arg-type]
 
-@dataclass(frozen=True)
-class Examples:
-    """Rows that can be used: texts, perhaps second texts, raw labels as strings, groups to keep together.
+    def named(self) -> str:
+        """The columns for people: text 'review', label 'stars'."""
+        roles = (("text", self.text), ("second text", self.text_pair), ("label", self.label), ("group", self.group))
+        return ", ".join(f"{role} '{name}'" for role, name in roles if name)
 
-    Attributes:
-        kept: the row of the table that each was.
-        notes: what was decided in reading them, one sentence each.
-    """
-
-    texts: list[str]
-    pairs: list[str] | None
-    labels: list[str]
-    groups: list[Any]
-    table: Table
-    kept: list[int]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def skipped(self) -> int:
-        """The number of rows that were left out because they cannot be used."""
-        return len(self.table.broken) + len(self.table) - len(self.kept)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """One column as strings.
-
-    Attributes:
-        table: where it stands.
-        values: one a row; of no meaning in the rows of `wrong`.
-        empty: rows that hold nothing.
-        wrong: rows that cannot be used, the empty ones among them, by what is wrong.
-    """
-
-    table: Table
-    values: list[str]
-    empty: list[int]
-    wrong: dict[str, list[int]]
-
-    def problems(self) -> list[str]:
-        """What is wrong, with the places."""
-        return [f"{what} in {self.table.places(rows)}" for what, rows in self.wrong.items() if rows]
-
-    def rows(self, kept: list[int]) -> list[str]:
-        """The values of some rows."""
-        return [self.values[row] for row in kept]
-
-    def usable(self) -> list[int]:
-        """The rows that can be used, in order."""
-        unusable = set().union(*self.wrong.values())
-        return [row for row in range(len(self.values)) if row not in unusable]
+    def unused(self, table: Table) -> list[str]:
+        """The columns of a table that are none of these."""
+        return [name for name in table.columns if name not in (self.text, self.text_pair, self.label, self.group)]
 
 
 def find(table: Table, data: DataConfig) -> Columns:
-    """The columns that were named, or that the usual names and the shape of the table tell.
+    """The columns to learn from.
 
     Raises:
-        InputError: a named column is not there, or none can be told; the message lists those there are.
+        InputError: a named column is not there, or none or several may be meant; the message lists those there are.
     """
-    there = list(table.columns)
-    text, pair = data.text, data.text_pair
+    text, pair, label, group = (_named(table, role, getattr(data, role)) for role in _ROLES)
     if text is None and pair is None:
-        lowered = {name.lower(): name for name in there}
-        text, pair = next(((lowered[one], lowered[two]) for one, two in PAIR_NAMES if {one, two} <= set(lowered)), (None, None))
-    label = data.label or _by_name(LABEL_NAMES, there, taken=(text, pair, data.group))
-    text = text or _by_name(TEXT_NAMES, there, taken=(label, pair, data.group))
-    others = [name for name in there if name not in (text, label, pair, data.group)]
+        text, pair = _pair(table, taken=(label, group))
+    label = label or _usual(table, "label", LABEL_NAMES, taken=(text, pair, group))
+    text = text or _usual(table, "text", TEXT_NAMES, taken=(label, pair, group))
+    others = [name for name in table.columns if name not in (text, label, pair, group)]
     if text is None and label is not None and len(others) == 1:
         text = others[0]
     elif label is None and text is not None and len(others) == 1:
         label = others[0]
     elif text is None and label is None and len(others) == 2:
-        label, text = sorted(others, key=lambda name: len(set(map(str, table.columns[name]))))
-    for role, name in (("text", text), ("label", label), ("text_pair", pair), ("group", data.group)):
-        _require(table, role, name, optional=role in ("text_pair", "group"))
-    assert text is not None
-    assert label is not None
-    return Columns(text, pair, label, data.group)
+        label, text = _fewer_values_first(table, others)
+    return _used_once(table, Columns(_found(table, "text", text), pair, _found(table, "label", label), group))
 
 
-def _by_name(usual: tuple[str, ...], there: list[str], taken: Sequence[str | None]) -> str | None:
-    lowered = {name.lower(): name for name in there if name not in taken}
-    return next((lowered[name] for name in usual if name in lowered), None)
+def _named(table: Table, role: str, name: str | None) -> str | None:
+    """A column by the name that was given for it.
 
-
-def _require(table: Table, role: str, name: str | None, *, optional: bool) -> None:
-    there = ", ".join(f"'{column}'" for column in table.columns)
-    if name is None and not optional:
-        raise InputError(
-            f"{table.origin}: no column looks like the {role}",
-            got=f"the columns {there}",
-            fix=f"Name it with {table.prefix}{role} COLUMN",
-        )
-    if name is not None and name not in table.columns:
+    Raises:
+        InputError: there is none of that name.
+    """
+    composed = name and unicodedata.normalize("NFC", name)
+    if composed and composed not in table.columns:
         raise InputError(
             f"{table.origin} has no column '{name}'",
-            got=f"the columns {there}",
+            got=f"the columns {quoted(table.columns, 30)}",
             fix=f"Name one of them with {table.prefix}{role}",
         )
-    if name in table.repeated:
+    return composed
+
+
+def _used_once(table: Table, columns: Columns) -> Columns:
+    """The columns, if each of them is the only one of its name.
+
+    Raises:
+        InputError: one is not.
+    """
+    for role in _ROLES:
+        if (name := getattr(columns, role)) in table.repeated:
+            raise InputError(
+                f"{table.origin} has more than one column of the same name",
+                got=f"'{name}', which is the {role}",
+                fix="Give each column a name of its own in the header",
+            )
+    return columns
+
+
+def _pair(table: Table, taken: Sequence[str | None]) -> tuple[str | None, str | None]:
+    """The two columns of a pair of texts, where their names leave no doubt.
+
+    Raises:
+        InputError: more than one pair, or a pair beside another column of texts.
+    """
+    there = {name.lower(): name for name in table.columns if name not in taken}
+    found = [(there[one], there[two]) for one, two in PAIR_NAMES if one in there and two in there]
+    if not found:
+        return None, None
+    rivals = [name for name in _of_rank(table, (*TEXT_NAMES[0], *TEXT_NAMES[1]), taken) if name not in found[0]]
+    if len(found) > 1 or rivals:
+        raise _ambiguous(table, "text", [*dict.fromkeys([name for pair in found for name in pair] + rivals)])
+    return found[0]
+
+
+def _usual(table: Table, role: str, ranks: Sequence[tuple[str, ...]], taken: Sequence[str | None]) -> str | None:
+    """The column whose name says what it is; None where no name does.
+
+    Raises:
+        InputError: more than one says so.
+    """
+    found = next((names for rank in ranks if (names := _of_rank(table, rank, taken))), [])
+    if len(found) > 1:
+        raise _ambiguous(table, role, found)
+    return found[0] if found else None
+
+
+def _of_rank(table: Table, rank: tuple[str, ...], taken: Sequence[str | None]) -> list[str]:
+    return [name for name in table.columns if name not in taken and name.lower() in rank]
+
+
+def _fewer_values_first(table: Table, names: list[str]) -> list[str | None]:
+    """Of two columns the one with fewer different values; neither where they have equally many."""
+    count = {name: len(set(map(str, table.columns[name]))) for name in names}
+    one, two = sorted(names, key=count.__getitem__)
+    return [one, two] if count[one] < count[two] else [None, None]
+
+
+def _found(table: Table, role: str, name: str | None) -> str:
+    if name is None:
         raise InputError(
-            f"{table.origin} has more than one column of the same name",
-            got=f"'{name}', which is the {role}",
-            fix="Give each column a name of its own in the header",
+            f"{table.origin}: no column looks like the {role}",
+            got=f"the columns {quoted(table.columns, 30)}",
+            fix=f"Name it with {table.prefix}{role} COLUMN",
         )
+    return name
 
 
-def examples(table: Table, columns: Columns, *, skip: bool = False) -> Examples:
-    """Take the texts and labels out of a table.
+def _ambiguous(table: Table, role: str, names: list[str]) -> InputError:
+    second = f"; for pairs of texts name the second one with {table.prefix}text_pair" if role == "text" else ""
+    return InputError(
+        f"{table.origin}: more than one column may be the {role}",
+        got=f"{quoted(names)} among the columns {quoted(table.columns, 30)}",
+        fix=f"Name it with {table.prefix}{role} COLUMN{second}",
+    )
+
+
+def as_trained(table: Table, trained: Columns, named: DataConfig, *, labelled: bool = True) -> Columns:
+    """The columns of a table that stand for those trained on.
+
+    They are the named ones, or those of the same name (in upper or lower case); a file of one column is one of texts.
 
     Args:
-        table: the table.
-        columns: those in use.
-        skip: leave out the rows that cannot be used.
+        table: to answer for, or a split beside the one that was learnt from.
+        trained: the columns that were trained on.
+        named: the names that were given.
+        labelled: whether its labels are wanted.
 
     Raises:
-        InputError: texts or labels that are empty, missing or of the wrong type, with their lines.
+        InputError: a column is lacking, or a second text was named for what labels single texts.
     """
-    texts, labels = texts_in(table, columns.text), labels_in(table, columns.label)
-    pairs = texts_in(table, columns.text_pair) if columns.text_pair else None
-    used = [cells for cells in (texts, pairs, labels) if cells]
-    kept, notes = _usable(table, used, "used", "a text and a label in every row", skip)
-    first, second = texts.rows(kept), pairs.rows(kept) if pairs else None
-    groups = _groups(table, columns.group) if columns.group else list(zip(texts.values, (pairs or texts).values, strict=True))
-    return Examples(first, second, labels.rows(kept), [groups[row] for row in kept], table, kept, notes)
-
-
-def _usable(table: Table, used: list[Cells], what: str, expected: str, skip: bool) -> tuple[list[int], tuple[str, ...]]:
-    """The rows that can be used, all of them unless some may be skipped, and what is to be said of the others."""
-    problems = [problem for cells in used for problem in cells.problems()]
-    kept = sorted(set.intersection(*(set(cells.usable()) for cells in used))) if problems else list(range(len(table)))
-    if problems and not (skip and kept):
+    if named.text_pair and not trained.text_pair:
+        raise InputError("This adapter labels single texts", got=f"{table.prefix}text_pair", fix="Leave it out")
+    roles = [role for role in ("text", "text_pair", "label") if getattr(trained, role) and (labelled or role != "label")]
+    found = {role: _named(table, role, getattr(named, role)) or _alike(table, getattr(trained, role)) for role in roles}
+    lacking = [role for role in roles if not found[role]]
+    if lacking == ["text"] and len(table.columns) == 1:
+        found["text"] = next(iter(table.columns))
+    elif lacking:
         raise InputError(
-            f"{table.origin} has rows that cannot be {what}",
-            got="; ".join(problems),
-            expected=expected,
-            fix=f"Mend or remove these rows, or leave them out with {table.prefix}skip_bad_rows true; "
-            "`lorabert data check FILE` shows the whole file",
+            f"{table.origin} has no column '{getattr(trained, lacking[0])}', which holds the {lacking[0]} that was trained on",
+            got=f"the columns {quoted(table.columns, 30)}",
+            fix=f"Name the column with {table.prefix}{lacking[0]}",
         )
-    left_out = [*filter(None, [table.broken_rows()]), *problems]
-    return kept, (*table.notes, *(f"{table.origin}: left out {rows}" for rows in left_out))
+    # Groups matter in train alone.
+    return _used_once(table, Columns(found["text"] or "", found.get("text_pair"), found.get("label"), group=None))
 
 
-def _groups(table: Table, name: str) -> list[Any]:
-    """The group of each row; a row without one is a group of its own.
-
-    Raises:
-        InputError: something that cannot name a group.
-    """
-    values = table.columns[name]
-    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict))]
-    if odd:
-        raise InputError(f"{table.origin}: the column '{name}' cannot name groups", got=f"lists in {table.places(odd)}")
-    return [("row", row) if is_missing(value) else value for row, value in enumerate(values)]
+def naming(named: DataConfig, trained: Columns) -> DataConfig:
+    """How to read a file to answer for: its header is known by the columns that were named, or else trained on."""
+    return dataclasses.replace(named, **{role: getattr(named, role) or getattr(trained, role) for role in _ROLES[:3]})
 
 
-def texts_in(table: Table, name: str) -> Cells:
-    """A column of texts."""
-    values = table.columns[name]
-    empty = [row for row, value in enumerate(values) if is_missing(value)]
-    odd = [row for row, value in enumerate(values) if isinstance(value, (list, dict, bytes)) or has_lone_surrogate(value)]
-    wrong = {f"no text in column '{name}'": empty, f"something other than a text in column '{name}'": odd}
-    return Cells(table, [str(value) for value in values], empty, wrong)
-
-
-def has_lone_surrogate(value: Any) -> bool:
-    """Half of a character, which JSON can spell and no tokenizer can read."""
-    return isinstance(value, str) and _HALF.search(value) is not None
-
-
-def labels_in(table: Table, name: str) -> Cells:
-    """A column of labels; an integer that a source declares a name for becomes that name."""
-    values, declared = table.columns[name], table.declared.get(name)
-    empty = [row for row, value in enumerate(values) if is_missing(value)]
-    odd = [row for row, value in enumerate(values) if not is_missing(value) and not _is_label(value)]
-    strange = [row for row, value in enumerate(values) if declared and _is_label(value) and not _declares(declared, value)]
-    wrong = {
-        f"no label in column '{name}'": empty,
-        f"a label that is no name or whole number in column '{name}'": odd,
-        f"a number that stands for no class of column '{name}'": strange,
-    }
-    unusable = {*empty, *odd, *strange}
-    return Cells(table, ["" if row in unusable else _name_of(value, declared) for row, value in enumerate(values)], empty, wrong)
-
-
-def _declares(declared: list[str], value: Any) -> bool:
-    return isinstance(value, str) or 0 <= int(value) < len(declared)
-
-
-def _is_label(value: Any) -> bool:
-    if isinstance(value, str):
-        return not has_lone_surrogate(value)
-    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-
-
-def _name_of(value: Any, declared: list[str] | None) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    return declared[int(value)] if declared else str(value) if isinstance(value, bool) else str(int(value))
-
-
-def label_names(labels: list[str], table: Table, column: str) -> list[str]:
-    """The classes in order: as the source declares them, whole numbers by value, names alphabetically.
-
-    Raises:
-        InputError: a single class, or a different label in every row.
-    """
-    declared = table.declared.get(column)
-    present = set(labels)
-    if len(present) < 2:
-        raise InputError(
-            f"{table.origin}: the column '{column}' holds one class only",
-            got=f"'{next(iter(present))}' in all {len(labels)} rows",
-            expected="at least two classes",
-        )
-    if len(present) == len(labels) > 20:
-        raise InputError(
-            f"{table.origin}: the column '{column}' has another value in each of its {len(present)} rows",
-            expected="labels that repeat",
-            fix=f"Name the right column with {table.prefix}label",
-        )
-    if declared:
-        return declared
-    return sorted(present, key=lambda name: (int(name), name)) if all(map(_is_integer, present)) else sorted(present)
-
-
-def _is_integer(name: str) -> bool:
-    return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
-
-
-def pair_column(named: str | None, trained_on: str | None) -> str | None:
-    """The column of second texts that an adapter reads: the one that was named, or the one it was trained on.
-
-    Raises:
-        InputError: one was named for an adapter of single texts.
-    """
-    if named and not trained_on:
-        raise InputError("This adapter labels single texts", got="--text_pair", fix="Leave it out")
-    return named or trained_on
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts without labels, and their second texts where they are pairs.
-
-    Attributes:
-        places: where each stands in its file.
-        notes: what was decided in reading them, one sentence each.
-    """
-
-    texts: list[str]
-    pairs: list[str] | None
-    places: list[str]
-    notes: tuple[str, ...]
-
-
-def texts_of(table: Table, text: str | None, text_pair: str | None, usual: str | None = None, *, skip: bool = False) -> Texts:
-    """The texts of a table that needs no labels, and their second texts where a column for them is named.
-
-    Args:
-        table: that needs no labels.
-        text: column of the texts; if None the usual one, or the one that its name or the shape of the table tells.
-        text_pair: column of the second texts.
-        usual: column of the texts where it is there and no other was named.
-        skip: leave out the rows that cannot be used.
-
-    Raises:
-        InputError: no such column, or texts that are empty or of the wrong type.
-    """
-    there = list(table.columns)
-    usual, alone = usual if usual in there else None, there[0] if len(there) == 1 else None
-    name = text or usual or _by_name(TEXT_NAMES, there, taken=()) or alone
-    _require(table, "text", name, optional=False)
-    _require(table, "text_pair", text_pair, optional=True)
-    assert name is not None
-    texts, pairs = texts_in(table, name), texts_in(table, text_pair) if text_pair else None
-    kept, notes = _usable(table, [cells for cells in (texts, pairs) if cells], "labelled", "a text in every row", skip)
-    return Texts(texts.rows(kept), pairs.rows(kept) if pairs else None, [table.place(row) for row in kept], notes)
+def _alike(table: Table, name: str) -> str | None:
+    """The column of a name, or the only one that differs from it in case alone."""
+    composed = unicodedata.normalize("NFC", name)
+    same = [column for column in table.columns if column.lower() == composed.lower()]
+    return composed if composed in table.columns else same[0] if len(same) == 1 else None

@@ -114,12 +114,13 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     return EncodedSplit(flat, offsets, types, split.labels, truncated)
 
 
-def whole_lengths(split: Split, tokenizer: Any) -> np.ndarray:
-    """Tokens of each example before any cut, (n,) int64, with a progress bar on stderr."""
+def encode_whole(split: Split, tokenizer: Any) -> EncodedSplit:
+    """Tokenise one split without any cut and without segments, with a progress bar on stderr."""
     # Not verbose: it would warn that the model cannot take the longest, which nobody asks it to.
     lean: dict[str, Any] = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
-    batches = _tokenised(split, tokenizer, **lean)
-    return np.array([len(ids) for batch in batches for ids in batch["input_ids"]], dtype=np.int64)
+    ids = [np.array(ids, np.int32) for batch in _tokenised(split, tokenizer, **lean) for ids in batch["input_ids"]]
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    return EncodedSplit(np.concatenate(ids) if ids else np.zeros(0, np.int32), offsets, None, split.labels, 0)
 
 
 def _tokenised(split: Split, tokenizer: Any, name: str = "", *, quiet: bool = False, **options: Any) -> Iterator[Any]:

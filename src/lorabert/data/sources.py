@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import bz2
 import dataclasses
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lorabert.config import DataConfig
-from lorabert.data import assets, hub, tables
-from lorabert.data.columns import Columns, Examples, examples, find, label_names
+from lorabert.data import assets, hub, labels, lookalikes, tables
+from lorabert.data.asset_tables import asset_tables
+from lorabert.data.columns import Columns, as_trained, find
+from lorabert.data.examples import Examples, examples
 from lorabert.data.splitting import holdout, sample
 from lorabert.data.tables import Table
-from lorabert.errors import InputError
+from lorabert.errors import InputError, quoted
 
 SPLITS = ("train", "validation", "test")
-# The split of an asset that ships none is a property of the asset, the same for every seed.
-_ASSET_SPLIT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Split:
         """Some of the examples, in the order of the indices."""
         pairs = [self.pairs[row] for row in indices] if self.pairs else None
         return Split([self.texts[row] for row in indices], pairs, self.labels[indices])
+
+    def together(self) -> list[tuple[str, ...]]:
+        """Each example's texts: one, or two of a pair."""
+        return list(zip(self.texts, self.pairs, strict=True)) if self.pairs else [(text,) for text in self.texts]
 
     def joined(self) -> list[str]:
         """Each example as one string, for models that know no pairs."""
@@ -81,8 +87,12 @@ class Splits:
         return digest.hexdigest()
 
 
-def load(data: DataConfig) -> Splits:
+def load(data: DataConfig, known: Sequence[str] | None = None) -> Splits:
     """Load what a configuration names and set aside the splits that are not given; test is never used to select.
+
+    Args:
+        data: names of the data and of the columns.
+        known: the label names in the order that an adapter has learnt, where one has.
 
     Raises:
         InputError: whatever makes the data unusable, in one message.
@@ -103,17 +113,25 @@ def load(data: DataConfig) -> Splits:
             fix="Give --data.train FILE (CSV, TSV, JSONL or Parquet), or --data.name with a hub id or an asset such as "
             "rotten-tomatoes (`lorabert data list`)",
         )
-    return _splits(origin, raw, data)
+    return _splits(origin, raw, data, known)
 
 
-def recorded(data: DataConfig, fingerprint: str) -> Splits:
-    """Load what a configuration names, if it still is what it was when the fingerprint was taken.
+def recorded(data: DataConfig, record: Mapping[str, Any]) -> Splits:
+    """Load what a configuration names, if it still is what was recorded.
+
+    Its columns and label names are taken from the record: another version may have found or spelled them otherwise.
+
+    Args:
+        data: the recorded configuration.
+        record: the entry `data` of a run's record or of a manifest.
 
     Raises:
         InputError: it cannot be had, or has changed.
     """
-    splits = load(data)
-    if splits.fingerprint() != fingerprint:
+    if "columns" in record:
+        data = dataclasses.replace(data, **dataclasses.asdict(Columns.recorded(record)))
+    splits = load(data, record.get("labels"))
+    if splits.fingerprint() != record["fingerprint"]:
         raise InputError(
             f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
             got="another fingerprint of texts and labels",
@@ -122,14 +140,14 @@ def recorded(data: DataConfig, fingerprint: str) -> Splits:
     return splits
 
 
-def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = tables.PREFIX) -> tuple[Split, Examples]:
-    """Read a file of new examples for labels that are already known, in their order.
+def labelled(table: Table, columns: Columns, names: list[str], *, skip: bool = False) -> tuple[Split, Examples]:
+    """The examples of a table of labels that are already known, in their order.
 
     Args:
-        path: the file.
-        data: names of the columns and the encoding.
+        table: the file.
+        columns: those in use.
         names: the labels.
-        prefix: what the command's options for data begin with, as `tables.read` takes it.
+        skip: leave out the rows that cannot be used.
 
     Returns:
         The examples with the labels as indices, and as they stand in the file, with what was left out of it.
@@ -137,8 +155,7 @@ def labelled(path: Path, data: DataConfig, names: list[str], prefix: str = table
     Raises:
         InputError: the file cannot be used, or holds a label that is not among the names.
     """
-    table = tables.read(path, data, prefix)
-    found = examples(table, find(table, data), skip=data.skip_bad_rows)
+    found = examples(table, columns, names, skip=skip)
     return _indexed(found, names, "the labels the adapter knows"), found
 
 
@@ -147,84 +164,70 @@ def _files(data: DataConfig) -> dict[str, Table]:
     return {split: tables.read(Path(path), data) for split, path in paths.items() if path}
 
 
-def asset_tables(name: str) -> dict[str, Table]:
-    """The splits that a data asset ships, or its one table as `train`, with its own group column where it has one.
-
-    Raises:
-        InputError: the asset is a model, or cannot be fetched.
-    """
-    asset = assets.ASSETS[name]
-    if asset.kind != "data":
-        raise InputError(f"'{name}' is a model, not a data set", fix="Name a data set of `lorabert data list`")
-    place = assets.fetch(name) / asset.member
-    if name == "rotten-tomatoes":
-        return _rotten_tomatoes(place)
-    if name == "bbc-news":
-        return _bbc_news(place)
-    return {split: _orange_tab(place.with_name(f"{place.name}-{split}.tab")) for split in ("train", "test")}
-
-
-def _rotten_tomatoes(file: Path) -> dict[str, Table]:
-    """Reviews without the plot summaries; a film's reviews go to test when its name hashes to 0 modulo 5."""
-    table = tables.delimited(file.name, bz2.decompress(file.read_bytes()).decode("utf-8"), DataConfig(header="first"))
-    films = table.columns["movie_name"]
-    in_test = [int(hashlib.sha256(film.encode()).hexdigest(), 16) % 5 == 0 for film in films]
-    reviews = [row for row, category in enumerate(table.columns["category"]) if category != "plot"]
-
-    def side(wanted: bool) -> Table:
-        rows = [row for row in reviews if in_test[row] is wanted]
-        names = {"text": "text", "category": "label", "movie_name": "group"}
-        return Table("rotten-tomatoes", {new: [table.columns[old][row] for row in rows] for old, new in names.items()})
-
-    return {"train": side(False), "test": side(True)}
-
-
-def _orange_tab(file: Path) -> Table:
-    """Orange's tab format: names, types and flags in three header lines, then label and text."""
-    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").split("\n")[3:] if line.strip()]
-    return Table(file.name, {"label": [row[0] for row in rows], "text": [row[1].strip('"') for row in rows]})
-
-
-def _bbc_news(folder: Path) -> dict[str, Table]:
-    files = sorted(folder.glob("*/*.txt"))
-    texts = [" ".join(file.read_text(encoding="utf-8", errors="replace").split()) for file in files]
-    labels = [file.parent.name for file in files]
-    kept, aside = holdout([sorted(set(labels)).index(label) for label in labels], texts, 0.2, _ASSET_SPLIT_SEED)
-
-    def side(rows: list[int]) -> Table:
-        return Table("bbc-news", {"text": [texts[row] for row in rows], "label": [labels[row] for row in rows]})
-
-    return {"train": side(kept), "test": side(aside)}
-
-
-def _splits(origin: str, raw: dict[str, Table], data: DataConfig) -> Splits:
+def _splits(origin: str, raw: dict[str, Table], data: DataConfig, known: Sequence[str] | None) -> Splits:
     raw, notes = _usable_splits(origin, raw, data)
     seed = data.split_seed or 0
     if data.group is None and "group" in raw["train"].columns and data.name in assets.ASSETS:
         data = dataclasses.replace(data, group="group")
     columns = find(raw["train"], data)
-    found = {name: examples(table, columns_of(table, columns), skip=data.skip_bad_rows) for name, table in raw.items()}
+    if unused := columns.unused(raw["train"]):
+        notes.append(f"columns not used: {quoted(unused, 8)}")
+    train = examples(raw["train"], columns, known, skip=data.skip_bad_rows)
+    names = _names(train, columns, known)
+    found = {name: train if name == "train" else examples(table, columns_of(table, columns), names, skip=data.skip_bad_rows)
+             for name, table in raw.items()}  # fmt: skip
     notes += [note for part in found.values() for note in part.notes]
+    notes += filter(None, [lookalikes.sentence(train.labels), labels.fractions(names)])
     skipped = {name: part.skipped for name, part in found.items() if part.skipped}
-    names = label_names(found["train"].labels, raw["train"], columns.label)
     splits = {name: _indexed(part, names, "the labels of train") for name, part in found.items()}
-    groups = found["train"].groups
-    for name, share in (("test", data.test_share), ("validation", data.validation_share)):
-        if name not in splits:
-            kept, aside = holdout(splits["train"].labels.tolist(), groups, share, seed)
-            if not aside:
-                raise InputError(f"{origin} has too few examples to set some aside for {name}", got=f"{len(groups)} in train",
-                                 fix=f"Add examples, or name a file with --data.{name}")  # fmt: skip
-            splits[name], splits["train"] = splits["train"].rows(aside), splits["train"].rows(kept)
-            groups = [groups[row] for row in kept]
-            together = f"equal values of '{columns.group}'" if columns.group else "equal texts"
-            notes.append(f"no {name} split: {share:.0%} of train set aside (seed {seed}, stratified, {together} kept together)")
+    splits = _set_aside(origin, splits, train.groups, names, data, columns, notes)
     if data.limit:
         splits = {name: split.rows(sample(len(split), data.limit, seed)) for name, split in splits.items()}
         notes.append(f"limited to {data.limit} examples a split (seed {seed})")
     if len(set(splits["train"].labels.tolist())) < 2:
         raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
     return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes), skipped)
+
+
+def _names(train: Examples, columns: Columns, known: Sequence[str] | None) -> list[str]:
+    """The classes in order: as an adapter has learnt them, where it knows all that there are."""
+    assert columns.label is not None
+    names = labels.label_names(train.labels, train.table, columns.label)
+    return list(known) if known and set(known) >= set(names) else names
+
+
+def _set_aside(origin: str, splits: dict[str, Split], groups: list[Any], names: list[str], data: DataConfig, columns: Columns,
+               notes: list[str]) -> dict[str, Split]:  # fmt: skip
+    """Fill in the splits that are not given with a share of train, and note how.
+
+    Raises:
+        InputError: train has nothing to spare.
+    """
+    seed = data.split_seed or 0
+    together = f"equal values of '{columns.group}'" if columns.group else "equal texts"
+    for name, share in (("test", data.test_share), ("validation", data.validation_share)):
+        if name in splits:
+            continue
+        train = splits["train"]
+        kept, aside = holdout(train.labels.tolist(), groups, share, seed)
+        if not aside:
+            raise InputError(f"{origin} has too few examples to set some aside for {name}", got=_too_few(train, groups, names),
+                             expected="a class that keeps an example for train when one is taken",
+                             fix=f"Add examples, or name a file with --data.{name}")  # fmt: skip
+        splits[name], splits["train"] = train.rows(aside), train.rows(kept)
+        groups = [groups[row] for row in kept]
+        notes.append(f"no {name} split: {share:.0%} of train set aside (seed {seed}, stratified, {together} kept together)")
+        if lacking := len({*train.labels.tolist()}) - len({*splits[name].labels.tolist()}):
+            notes.append(f"{lacking} of the {len(names)} classes have too few examples to stand in {name} too")
+    return splits
+
+
+def _too_few(train: Split, groups: list[Any], names: list[str]) -> str:
+    """Why nothing can be set aside, with the classes."""
+    different = {(label, group) for group, label in zip(groups, train.labels.tolist(), strict=True)}
+    most = max(Counter(label for label, _ in different).values())
+    each = "whose rows all belong together" if most == 1 else f"with at most {most} that may be told apart"
+    return f"{len(groups)} in train, in {len(names)} classes {each}: {quoted(names)}"
 
 
 def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tuple[dict[str, Table], list[str]]:
@@ -248,16 +251,14 @@ def _usable_splits(origin: str, raw: dict[str, Table], data: DataConfig) -> tupl
     return named, notes
 
 
-def _unlabelled(table: Table, label: str) -> bool:
+def _unlabelled(table: Table, label: str | None) -> bool:
     """Whether a published split hides its labels, as benchmarks' test splits do."""
-    return all(value in (-1, None) for value in table.columns.get(label, [None]))
+    return all(value in (-1, None) for value in table.columns.get(label or "", [None]))
 
 
 def columns_of(table: Table, columns: Columns) -> Columns:
     """The columns of train, checked to be there in another split; its groups matter in train alone."""
-    wanted = DataConfig(text=columns.text, text_pair=columns.text_pair, label=columns.label)
-    group = columns.group if columns.group in table.columns else None
-    return dataclasses.replace(find(table, wanted), group=group)
+    return as_trained(table, columns, DataConfig())
 
 
 def _indexed(part: Examples, names: list[str], known: str) -> Split:
@@ -267,7 +268,8 @@ def _indexed(part: Examples, names: list[str], known: str) -> Split:
         rows = [part.kept[row] for row, label in enumerate(part.labels) if label in set(unknown)]
         raise InputError(
             f"{part.table.origin} holds labels that are not among {known}",
-            got=f"{', '.join(map(repr, unknown[:5]))} in {part.table.places(rows)}",
-            expected=f"only {', '.join(map(repr, names[:20]))}",
+            got=f"{quoted(unknown)} in {part.table.places(rows)}",
+            expected=f"only {quoted(names, 20)}",
+            fix=f"The {alike}" if (alike := lookalikes.sentence([*unknown, *names])) else "",
         )
     return Split(part.texts, part.pairs, np.array([index[label] for label in part.labels], dtype=np.int64))

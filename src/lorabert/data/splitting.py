@@ -13,7 +13,8 @@ def holdout(labels: Sequence[int], groups: Sequence[Hashable], share: float, see
 
     Rows of one group stay together; a group counts for the label that most of its rows have. Within a label the groups are
     shuffled and taken while the share is not yet reached, never the last one: a label with a single group stays on the
-    first side, so that every label can be learned.
+    first side, so that every label can be learned. Where so many labels are small that their shares round down to less than
+    half of what is wanted of all, one group each of some more of them is taken, drawn at random, until the share is reached.
 
     Args:
         labels: label of each row, (n,).
@@ -34,6 +35,9 @@ def holdout(labels: Sequence[int], groups: Sequence[Hashable], share: float, see
     aside: set[int] = set()
     for label in sorted(strata):
         aside.update(_taken(strata[label], share, generator))
+    wanted = share * len(labels)
+    if len(aside) < wanted / 2:
+        _add_small(strata, aside, wanted, generator)
     kept = [row for row in range(len(labels)) if row not in aside]
     return kept, sorted(aside)
 
@@ -46,6 +50,15 @@ def _taken(groups: list[list[int]], share: float, generator: np.random.Generator
             continue
         taken += groups[index]
     return taken
+
+
+def _add_small(strata: dict[int, list[list[int]]], aside: set[int], wanted: float, generator: np.random.Generator) -> None:
+    """Take a group each of the labels in a random order, where one more is left, until enough rows are aside."""
+    for label in generator.permutation(sorted(strata)).tolist():
+        left = [rows for rows in strata[label] if rows[0] not in aside]
+        chosen = left[int(generator.integers(len(left)))]
+        if len(left) > 1 and len(aside) + len(chosen) / 2 <= wanted:
+            aside.update(chosen)
 
 
 def sample(num_rows: int, size: int, seed: int) -> list[int]:

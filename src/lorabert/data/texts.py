@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from lorabert.data.columns import has_lone_surrogate
+from lorabert.data.cells import has_lone_surrogate
 
 Texts = str | Iterable[str]
 

@@ -3,4 +3,18 @@
 from lorabert.runs.finding import RUNS, all_runs, differing, find, is_place, make, newest, start
 from lorabert.runs.folder import SCHEMA_VERSION, Fit, Log, RunFolder, hold
 
-__all__ = ["RUNS", "SCHEMA_VERSION", "Fit", "Log", "RunFolder", "all_runs", "differing", "find", "hold", "is_place", "make", "newest", "start"]
+__all__ = [
+    "RUNS",
+    "SCHEMA_VERSION",
+    "Fit",
+    "Log",
+    "RunFolder",
+    "all_runs",
+    "differing",
+    "find",
+    "hold",
+    "is_place",
+    "make",
+    "newest",
+    "start",
+]

@@ -55,7 +55,7 @@ def test_every_problem_is_named_with_its_lines(tokenizer):
     problems = "\n".join(document["problems"])
     assert "a.csv: no text in column 'text' in line 3" in problems
     assert "a.csv: no label in column 'label' in line 4" in problems
-    assert "fewer than 5 examples: pos, neg" in problems
+    assert "fewer than 5 examples: 'pos', 'neg'" in problems
     assert "1 texts stand there with different labels" in problems
     [part] = document["parts"]
     assert (part["empty_texts"], part["empty_labels"], part["duplicate_texts"]) == (1, 1, 2)
@@ -84,8 +84,8 @@ UNUSABLE = {
     "half a character in a label": lambda: jsonl(TEXTS, ["bad\ud800", "good"] * 20),
     "bytes as labels": lambda: parquet(TEXTS, [b"bad", b"good"] * 20),
     "broken numbers": lambda: jsonl(TEXTS, [0.5, 1.5] * 20),
-    "dates": lambda: parquet(TEXTS, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)] * 20),
     "broken decimals": lambda: parquet(TEXTS, [decimal.Decimal("0.5"), decimal.Decimal("1.5")] * 20),
+    "dates": lambda: parquet(TEXTS, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)] * 20),
     "a number without a class": lambda: tiny.write_parquet("a.parquet", TEXTS, [0, 1, 2, 0] * 10, ["bad", "good"]),
     "a label a row": lambda: jsonl(TEXTS, [f"id{row}" for row in range(40)]),
 }
@@ -135,7 +135,7 @@ def test_a_leak_and_a_strange_label_between_two_files_are_named(tokenizer):
     leaky = check_files([train, tiny.write_csv("leak.csv", texts[37:], [7, *labels[38:]])], DataConfig(), tokenizer, 16)
     problems = "\n".join(leaky["problems"])
     assert "3 texts stand in both train.csv and leak.csv" in problems
-    assert "leak.csv has labels that train.csv lacks: 7" in problems
+    assert "leak.csv has labels that train.csv lacks: '7'" in problems
 
 
 def test_a_file_of_blanks_is_reported_not_crashed_on(tokenizer):
@@ -180,3 +180,58 @@ def test_classes_have_the_names_that_training_gives_them(tokenizer):
     texts, labels = tiny.reviews(20, 2)
     file = tiny.write_parquet("a.parquet", texts, labels, ["zebra", "apple"])
     assert check_files([file], DataConfig(), tokenizer, 16)["parts"][0]["classes"] == {"zebra": 10, "apple": 10}
+
+
+# ---- labels, scripts, several files
+
+
+def test_labels_that_look_alike_are_a_problem(tokenizer):
+    names = ["neg", "NEG", "neg\u200b", "pos"]
+    file = tiny.write_csv("a.csv", TEXTS, [names[row % 4] for row in range(40)])
+    [problem] = check_files([file], DataConfig(), tokenizer, 16)["problems"]
+    assert "'NEG' (10), 'neg' (10), 'neg\\u200b' (10)" in problem
+
+
+def test_fractions_are_a_problem(tokenizer):
+    [problem] = check_files([jsonl(TEXTS, ["0.5", "1.5"] * 20)], DataConfig(), tokenizer, 16)["problems"]
+    assert "numbers with fractions ('0.5', '1.5')" in problem
+
+
+CHINESE = [f"\u8fd9\u90e8\u7535\u5f71\u5f88{word}" for word in "\u597d\u574f\u957f\u77ed"] * 10
+
+
+def test_texts_that_the_vocabulary_does_not_know_are_a_problem_with_bases_that_do(tokenizer):
+    document = check_files([tiny.write_csv("a.csv", CHINESE, NAMES)], DataConfig(), tokenizer, 16)
+    assert document["parts"][0]["unknown_share"] == 1.0
+    [problem] = [problem for problem in document["problems"] if "vocabulary" in problem]
+    assert "does not know 100% of the tokens" in problem
+    assert "google-bert/bert-base-chinese" in problem
+    assert "FacebookAI/xlm-roberta-base" in problem
+    assert check_files([tiny.write_csv("b.csv", TEXTS, NAMES)], DataConfig(), tokenizer, 16)["parts"][0]["unknown_share"] == 0
+
+
+def test_three_files_are_compared_each_with_each(tokenizer):
+    texts, labels = tiny.reviews(90, 2)
+    files = [tiny.write_csv(f"{name}.csv", texts[start : start + 40], labels[start : start + 40])
+             for name, start in (("train", 0), ("validation", 38), ("test", 50))]  # fmt: skip
+    document = check_files(files, DataConfig(), tokenizer, 16)
+    assert [part["origin"] for part in document["parts"]] == ["train.csv", "validation.csv", "test.csv"]
+    assert [problem for problem in document["problems"] if "both" in problem] == [
+        "2 texts stand in both train.csv and validation.csv: a leak",
+        "28 texts stand in both validation.csv and test.csv: a leak",
+    ]
+
+
+def test_a_leak_behind_case_and_white_space_is_one(tokenizer):
+    train = tiny.write_csv("train.csv", TEXTS, NAMES)
+    other = tiny.write_csv("test.csv", [f" {text.upper()} " for text in TEXTS], NAMES)
+    assert "40 texts stand in both train.csv and test.csv, 0 letter for letter" in "".join(
+        check_files([train, other], DataConfig(), tokenizer, 16)["problems"]
+    )
+
+
+def test_one_column_has_the_same_classes_in_every_format(tokenizer):
+    files = {"csv": tiny.write_csv("a.csv", TEXTS, ["0.0", "1.0"] * 20), "jsonl": jsonl(TEXTS, [0, 1.0] * 20),
+             "parquet": parquet(TEXTS, [0.0, 1.0] * 20)}  # fmt: skip
+    for file in files.values():
+        assert check_files([file], DataConfig(), tokenizer, 16)["parts"][0]["classes"] == {"0": 20, "1": 20}

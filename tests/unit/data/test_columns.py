@@ -1,33 +1,17 @@
-"""Which column is the text and which the label, and what their values mean."""
+"""Which column is the text and which the label: named, unmistakable, or asked for."""
 
-import math
+import unicodedata
 
 import pytest
 
 from lorabert.config import DataConfig
-from lorabert.data.columns import Columns, examples, find, is_missing, label_names, texts_of
+from lorabert.data.columns import Columns, as_trained, find
 from lorabert.data.tables import Table
 from lorabert.errors import InputError
 
 
-def table(declared: dict | None = None, /, **columns: list) -> Table:
-    """A table whose first row stands in line 2."""
-    rows = len(next(iter(columns.values())))
-    return Table("data.csv", columns, list(range(2, rows + 2)), declared or {})
-
-
 def found(names: list[str], **named: str) -> Columns:
     return find(Table("data.csv", {name: ["a", "b", "c"] for name in names}), DataConfig(**named))
-
-
-def labels_of(values: list, declared: list[str] | None = None) -> tuple[list[str], list[str]]:
-    """Each row's label, and the classes in order."""
-    data = table({"label": declared} if declared else {}, text=[f"text {row}" for row in range(len(values))], label=values)
-    part = examples(data, Columns("text", None, "label", None))
-    return part.labels, label_names(part.labels, data, "label")
-
-
-# ---- which column
 
 
 @pytest.mark.parametrize(
@@ -60,7 +44,7 @@ def test_of_two_unknown_columns_the_one_with_fewer_values_is_the_label(swapped):
         (["sentence1", "sentence2", "label"], ("sentence1", "sentence2")),
         (["premise", "hypothesis", "label", "idx"], ("premise", "hypothesis")),
         (["question1", "question2", "label"], ("question1", "question2")),
-        (["question", "sentence", "label"], ("question", "sentence")),
+        (["text_b", "text_a", "label"], ("text_a", "text_b")),
         (["label", "text_pair", "text"], ("text", "text_pair")),
     ],
 )
@@ -70,7 +54,7 @@ def test_pairs_are_found(names, pair):
 
 
 def test_pairs_are_found_in_any_case():
-    assert found(["Question", "Sentence", "Label"]).text_pair == "Sentence"
+    assert found(["Premise", "Hypothesis", "Label"]).text_pair == "Hypothesis"
 
 
 def test_named_columns_win_over_usual_names():
@@ -99,10 +83,8 @@ def test_columns_are_asked_for_as_the_command_calls_them():
         find(data, DataConfig())
     with pytest.raises(InputError, match=r"with --label\."):
         find(data, DataConfig(text="a", label="d"))
-    with pytest.raises(InputError, match=r"with --text COLUMN\."):
-        texts_of(data, None, None)
-    with pytest.raises(InputError, match=r"with --label\."):
-        label_names([str(row) for row in range(21)], data, "c")
+    with pytest.raises(InputError, match=r"with --text\."):
+        as_trained(data, Columns("text", None, "label", None), DataConfig(), labelled=False)
 
 
 def test_a_named_group_column_is_kept_apart():
@@ -117,153 +99,111 @@ def test_the_group_column_is_never_the_label_or_the_text(names, group):
     assert group not in (columns.text, columns.label)
 
 
-# ---- what labels mean
+@pytest.mark.parametrize(
+    ("names", "role", "rivals"),
+    [
+        (["sentence", "label", "question"], "text", "'sentence', 'question'"),
+        (["review", "comment", "label"], "text", "'review', 'comment'"),
+        (["Title", "Description", "Class Index", "label"], "text", "'Title', 'Description'"),
+        (["text", "Text", "label"], "text", "'text', 'Text'"),
+        (
+            ["sentence1", "sentence2", "premise", "hypothesis", "label"],
+            "text",
+            "'sentence1', 'sentence2', 'premise', 'hypothesis'",
+        ),
+        (["premise", "hypothesis", "text", "label"], "text", "'premise', 'hypothesis', 'text'"),
+        (["text", "sentiment", "topic"], "label", "'sentiment', 'topic'"),
+        (["text", "label", "Label"], "label", "'label', 'Label'"),
+    ],
+)
+def test_columns_that_could_as_well_be_others_are_asked_for(names, role, rivals):
+    with pytest.raises(InputError, match=f"more than one column may be the {role}.*{rivals}.*--data.{role} COLUMN"):
+        found(names)
 
 
 @pytest.mark.parametrize(
-    ("values", "labels", "names"),
+    ("names", "text", "label"),
     [
-        ([2, 10, 2], ["2", "10", "2"], ["2", "10"]),
-        (["10", "2", "2"], ["10", "2", "2"], ["2", "10"]),
-        (["-1", "1", "0"], ["-1", "1", "0"], ["-1", "0", "1"]),
-        ([1.0, 0.0, 10.0], ["1", "0", "10"], ["0", "1", "10"]),
-        ([True, False, True], ["True", "False", "True"], ["False", "True"]),
-        (["pos", " neg ", "pos"], ["pos", "neg", "pos"], ["neg", "pos"]),
-        (["b", "10", "2"], ["b", "10", "2"], ["10", "2", "b"]),
-        (["größe", "Ärger", "a"], ["größe", "Ärger", "a"], ["a", "größe", "Ärger"]),
+        (["text", "comment", "label"], "text", "label"),
+        (["content", "title", "label"], "content", "label"),
+        (["text", "label", "category"], "text", "label"),
     ],
-    ids=["int", "int-words", "negative", "whole-floats", "bool", "names", "mixed", "unicode"],
 )
-def test_labels_become_names_with_whole_numbers_in_order_of_value(values, labels, names):
-    assert labels_of(values) == (labels, names)
+def test_the_plainest_name_wins(names, text, label):
+    columns = found(names)
+    assert (columns.text, columns.text_pair, columns.label) == (text, None, label)
 
 
-def test_declared_names_come_in_the_order_declared_even_those_that_never_occur():
-    assert labels_of([2, 0, 2], ["zebra", "mango", "apple"]) == (["apple", "zebra", "apple"], ["zebra", "mango", "apple"])
-    assert labels_of(["zebra", "apple"], ["zebra", "mango", "apple"])[1] == ["zebra", "mango", "apple"]
-
-
-# -1 is the hub's "no label", which stands among the rows of SNLI's train split.
-@pytest.mark.parametrize("strange", [-1, 3])
-def test_a_number_that_no_declared_name_stands_for_is_refused_with_its_line(strange):
-    with pytest.raises(InputError, match="line 4"):
-        labels_of([0, 1, strange, 2], ["entailment", "neutral", "contradiction"])
-
-
-def test_all_that_is_wrong_with_labels_is_said_at_once():
-    with pytest.raises(InputError, match=r"no name or whole number .* line 2; a number that stands for no class .* line 3"):
-        labels_of([["a"], 7, 0], ["a", "b"])
-
-
-def test_the_order_of_labels_is_the_same_in_every_process():
-    values = [form for number in range(10) for form in (f"{number}", f"0{number}", f"00{number}")]
-    names = labels_of([*values, *values])[1]
-    assert names == sorted(set(values), key=lambda name: (int(name), name))
-
-
-def test_one_class_is_refused():
-    with pytest.raises(InputError, match=r"one class only.*'pos' in all 3 rows"):
-        labels_of(["pos", "pos ", "pos"])
-
-
-def test_a_label_column_that_looks_like_an_id_is_refused():
-    with pytest.raises(InputError, match=r"another value in each of its 21 rows.*--data.label"):
-        labels_of([f"id{row}" for row in range(21)])
-    assert len(labels_of([f"id{row}" for row in range(20)] * 2)[1]) == 20
-    assert len(labels_of([f"id{row}" for row in range(20)])[1]) == 20  # a small table may have a class a row
-
-
-# ---- rows that cannot be used
-
-BLANK = [None, float("nan"), "", "  ", "\t\n", "\u3000"]
-
-
-@pytest.mark.parametrize("value", BLANK, ids=repr)
-def test_a_blank_is_missing(value):
-    assert is_missing(value)
-
-
-@pytest.mark.parametrize("value", [0, 0.0, False, "0", "nan", [], "\u200b"], ids=repr)
-def test_a_value_is_not_missing(value):
-    assert not is_missing(value)
-
-
-@pytest.mark.parametrize("value", BLANK, ids=repr)
-def test_blank_texts_and_labels_are_refused_with_their_lines_in_one_message(value):
-    data = table(text=["a", value, "c", value], label=[value, "x", "y", "x"])
-    with pytest.raises(InputError) as refused:
-        examples(data, Columns("text", None, "label", None))
-    assert "no text in column 'text' in line 3, line 5" in str(refused.value)
-    assert "no label in column 'label' in line 2" in str(refused.value)
-
-
-def test_blank_second_texts_are_refused_too():
-    data = table(a=["a", "b"], b=["x", ""], label=["x", "y"])
-    with pytest.raises(InputError, match="no text in column 'b' in line 3"):
-        examples(data, Columns("a", "b", "label", None))
-
-
-def test_only_the_first_few_lines_are_listed():
-    data = table(text=[""] * 9, label=["x"] * 9)
-    with pytest.raises(InputError, match=r"line 2, line 3, line 4, line 5, line 6 and 4 more"):
-        examples(data, Columns("text", None, "label", None))
-
-
-@pytest.mark.parametrize("value", [1.5, math.inf, ["x"], {"a": 1}, b"x", "x\ud800"], ids=ascii)
-def test_a_label_that_is_no_name_or_whole_number_is_refused_with_its_line(value):
-    with pytest.raises(InputError, match=r"no name or whole number in column 'label' in line 3"):
-        labels_of(["x", value, "y"])
-
-
-@pytest.mark.parametrize("value", [["x"], {"a": 1}, b"x", "x\ud800"], ids=ascii)
-def test_a_text_that_is_no_text_is_refused_with_its_line(value):
-    with pytest.raises(InputError, match="something other than a text in column 'text' in line 3"):
-        examples(table(text=["a", value], label=["x", "y"]), Columns("text", None, "label", None))
-
-
-def test_numbers_in_the_text_column_are_read_as_texts():
-    assert examples(table(text=[1, 2.5, True], label=["x", "y", "x"]), Columns("text", None, "label", None)).texts == [
-        "1", "2.5", "True",
-    ]  # fmt: skip
-
-
-def test_equal_texts_share_a_group_unless_a_column_names_groups():
-    data = table(text=["a", "a", "b"], who=[1, 2, 1], label=["x", "y", "x"])
-    groups = examples(data, Columns("text", None, "label", None)).groups
-    assert groups[0] == groups[1] != groups[2]
-    assert examples(data, Columns("text", None, "label", "who")).groups == [1, 2, 1]
-
-
-# ---- texts without labels
-
-
-def test_texts_of_finds_the_text_and_needs_no_label():
-    def found(*given):
-        read = texts_of(*given)
-        return read.texts, read.pairs, read.places
-
-    assert found(table(id=["1"], Review=["good"]), None, None) == (["good"], None, ["line 2"])
-    assert found(table(anything=["good"]), None, None) == (["good"], None, ["line 2"])
-    assert found(table(a=["good"], b=["bad"]), "b", "a") == (["bad"], ["good"], ["line 2"])
-
-
-def test_rows_that_cannot_be_used_are_left_out_when_asked_and_named():
-    read = texts_of(table(text=["a", " ", "c"]), None, None, skip=True)
-    assert (read.texts, read.places) == (["a", "c"], ["line 2", "line 4"])
-    assert "left out no text in column 'text' in line 3" in read.notes[0]
-    given = table(text=["a", " ", "c", "d"], label=["x", "y", "", "z"], film=["1", "2", "3", "4"])
-    found = examples(given, Columns("text", None, "label", "film"), skip=True)
-    assert (found.texts, found.labels, found.groups, found.kept) == (["a", "d"], ["x", "z"], ["1", "4"], [0, 3])
-    assert found.skipped == 2
-    assert [note.rpartition(" in ")[2] for note in found.notes] == ["line 3", "line 4"]
-    with pytest.raises(InputError, match="no text"):
-        examples(table(text=[" "], label=["x"]), Columns("text", None, "label", None), skip=True)
-
-
-def test_texts_of_refuses_blanks_and_unknown_columns():
-    with pytest.raises(InputError, match="line 3"):
-        texts_of(table(text=["a", " "]), None, None)
-    with pytest.raises(InputError, match="no column 'b'"):
-        texts_of(table(text=["a"]), "b", None)
+def test_two_unknown_columns_with_equally_many_values_are_asked_for():
     with pytest.raises(InputError, match="no column looks like the text"):
-        texts_of(table(a=["a"], b=["b"]), None, None)
+        find(Table("d", {"foo": ["a", "b", "b"], "bar": ["x", "x", "y"]}), DataConfig())
+
+
+def test_columns_are_named_in_either_composition():
+    split, whole = unicodedata.normalize("NFD", "r\u00e9sum\u00e9"), "r\u00e9sum\u00e9"
+    for there, named in ((split, whole), (whole, split)):
+        assert found([there, "label", "other"], text=named).text == whole
+    with pytest.raises(InputError, match="more than one column of the same name"):
+        find(Table("d", {split: ["a"], whole: ["b"], "label": ["c"]}), DataConfig(text=split))
+    assert find(Table("d", {split: ["a"], whole: ["b"], "text": ["c"], "label": ["d"]}), DataConfig()).text == "text"
+
+
+# ---- columns to answer for
+
+SINGLE, PAIRS = Columns("headline", None, "mood", "film"), Columns("premise", "hypothesis", "label", None)
+
+
+def answered(names, trained=SINGLE, labelled=True, **named):
+    return as_trained(
+        Table("data.csv", {name: ["a"] for name in names}, prefix="--"), trained, DataConfig(**named), labelled=labelled
+    )
+
+
+@pytest.mark.parametrize("order", [["headline", "mood", "text", "label"], ["label", "text", "mood", "headline"]])
+def test_the_columns_trained_on_are_taken_whatever_else_is_there(order):
+    assert answered(order) == Columns("headline", None, "mood", None)
+    assert answered(order, labelled=False) == Columns("headline", None, None, None)
+
+
+def test_case_is_no_difference_where_only_one_column_is_left_by_it():
+    assert answered(["Headline", "MOOD"]) == Columns("Headline", None, "MOOD", None)
+    with pytest.raises(InputError, match="no column 'headline'"):
+        answered(["Headline", "HEADLINE", "mood"])
+
+
+@pytest.mark.parametrize(
+    ("names", "labelled", "role"),
+    [
+        (["text", "mood"], True, "text"),
+        (["text", "id"], False, "text"),
+        (["id", "mood"], False, "text"),
+        (["headline", "label"], True, "label"),
+        (["headline"], True, "label"),
+    ],
+)
+def test_no_other_column_is_taken_for_one_that_lacks(names, labelled, role):
+    with pytest.raises(InputError, match=f"data.csv has no column '{getattr(SINGLE, role)}'.*'{names[0]}'.*with --{role}"):
+        answered(names, labelled=labelled)
+
+
+def test_a_file_of_one_column_is_one_of_texts():
+    assert answered(["anything"], labelled=False).text == "anything"
+    with pytest.raises(InputError, match="no column 'premise'"):
+        answered(["anything"], PAIRS, labelled=False)
+
+
+def test_both_texts_of_a_pair_are_needed():
+    assert answered(["a", "hypothesis"], PAIRS, labelled=False, text="a") == Columns("a", "hypothesis", None, None)
+    with pytest.raises(InputError, match=r"no column 'hypothesis'.*with --text_pair"):
+        answered(["premise", "other"], PAIRS, labelled=False)
+    with pytest.raises(InputError, match="labels single texts"):
+        answered(["headline", "mood"], text_pair="mood")
+
+
+def test_columns_are_named_for_people_and_read_back_from_records():
+    assert SINGLE.named() == "text 'headline', label 'mood', group 'film'"
+    assert PAIRS.unused(Table("d", {name: ["a"] for name in ("label", "premise", "idx", "hypothesis")})) == ["idx"]
+    record = {"columns": {"text": "a", "text_pair": None, "label": "b", "group": None}}
+    assert Columns.recorded(record) == Columns("a", None, "b", None)
+    for nothing in ({}, None, {"columns": None}, {"columns": {"text": None}}):
+        assert Columns.recorded(nothing) == Columns("text", None, "label", None)

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 import tiny
 from lorabert.data import encoding
 from lorabert.data.columns import Columns
-from lorabert.data.encoding import Encoded, EncodedSplit, encode, encode_split, whole_lengths
+from lorabert.data.encoding import Encoded, EncodedSplit, encode, encode_split, encode_whole
 from lorabert.data.sources import SPLITS, Split, Splits
 from lorabert.files import cache_folder
 
@@ -83,12 +83,13 @@ def test_truncated_counts_exactly_the_texts_that_were_cut(tokenizer, max_length,
 
 
 @pytest.mark.parametrize("pairs", [False, True])
-def test_whole_lengths_are_those_of_texts_that_are_not_cut(tokenizer, pairs, monkeypatch):
+def test_encoding_whole_is_encoding_what_is_not_cut(tokenizer, pairs, monkeypatch):
     monkeypatch.setattr(encoding, "_BATCH", 7)
     examples = split(pairs=pairs)
     encode_split(examples, tokenizer, 5)  # leaves its cut in the tokenizer's state
-    assert whole_lengths(examples, tokenizer).tolist() == encode_split(examples, tokenizer, 10_000).lengths.tolist()
-    assert whole_lengths(split(texts=[]), tokenizer).tolist() == []
+    whole, uncut = encode_whole(examples, tokenizer), encode_split(examples, tokenizer, 10_000)
+    assert (whole.ids.tolist(), whole.offsets.tolist()) == (uncut.ids.tolist(), uncut.offsets.tolist())
+    assert encode_whole(split(texts=[]), tokenizer).lengths.tolist() == []
 
 
 def test_no_texts_and_strange_texts_are_encoded(tokenizer):

@@ -12,7 +12,7 @@ import tiny
 from lorabert.config import DataConfig
 from lorabert.data import sources
 from lorabert.data.columns import Columns
-from lorabert.data.sources import SPLITS, Split, Splits, labelled, load
+from lorabert.data.sources import SPLITS, Split, Splits, labelled, load, recorded
 from lorabert.errors import InputError
 
 
@@ -275,20 +275,131 @@ def test_the_fingerprint_changes_with_the_label_names_and_not_with_the_origin():
 # ---- new examples for known labels
 
 
+AS_USUAL = Columns("text", None, "label", None)
+
+
+def read(*rows: tuple) -> sources.Table:
+    return sources.tables.read(Path(csv("a.csv", list(rows))))
+
+
 def test_labelled_reads_a_file_in_the_order_of_the_known_labels():
-    split, _ = labelled(Path(csv("a.csv", [("x", "pos"), ("y", "neg")])), DataConfig(), ["pos", "neg"])
-    assert rows(split) == (["x", "y"], [0, 1])
-
-
-def test_labelled_advises_options_as_the_command_calls_them():
-    file = Path(csv("a.csv", [("café", "pos")]))
-    with pytest.raises(InputError, match=r"with --label\."):
-        labelled(file, DataConfig(label="grade"), ["pos"], prefix="--")
-    file.write_bytes(file.read_bytes().decode().encode("cp1252"))
-    with pytest.raises(InputError, match="perhaps --encoding cp1252"):
-        labelled(file, DataConfig(), ["pos"], prefix="--")
+    assert rows(labelled(read(("x", "pos"), ("y", "neg")), AS_USUAL, ["pos", "neg"])[0]) == (["x", "y"], [0, 1])
+    assert rows(labelled(read(("x", "1"), ("y", "0.0")), AS_USUAL, ["0", "1.0"])[0]) == (["x", "y"], [1, 0])
 
 
 def test_labelled_refuses_a_label_that_is_not_known_with_its_line():
     with pytest.raises(InputError, match=r"'so-so' in line 3.*'pos', 'neg'"):
-        labelled(Path(csv("a.csv", [("x", "pos"), ("y", "so-so")])), DataConfig(), ["pos", "neg"])
+        labelled(read(("x", "pos"), ("y", "so-so")), AS_USUAL, ["pos", "neg"])
+
+
+def test_labelled_says_where_an_unknown_label_looks_like_a_known_one():
+    with pytest.raises(InputError, match=r"'NEG' in line 2.*'neg'.*'NEG' \(1\), 'neg' \(1\)"):
+        labelled(read(("x", "NEG"), ("y", "pos")), AS_USUAL, ["pos", "neg"])
+
+
+# ---- what an earlier version recorded
+
+
+def as_recorded(splits: Splits, names: list[str]) -> dict:
+    """The entry `data` of a record that has other spellings of the labels, in its own order."""
+    other = dataclasses.replace(splits, label_names=names)
+    return {"labels": names, "fingerprint": other.fingerprint(), "columns": dataclasses.asdict(splits.columns)}
+
+
+@pytest.mark.parametrize("names", [["0.0", "1.0"], ["0", "1"]])
+def test_what_an_older_version_recorded_of_the_same_data_is_found_to_be_the_same(names):
+    texts, labels = tiny.reviews(60, 2)
+    data = DataConfig(train=csv("a.csv", [(text, f"{label}.0") for text, label in zip(texts, labels, strict=True)]))
+    splits = load(data)
+    assert splits.label_names == ["0", "1"]
+    found = recorded(data, as_recorded(splits, names))
+    assert found.label_names == names
+    assert rows(found.test) == rows(splits.test)
+
+
+def test_eleven_numbers_that_were_sorted_as_text_keep_the_order_that_an_adapter_learnt():
+    texts, _ = tiny.reviews(220, 2)
+    labels = [row % 11 for row in range(220)]
+    file = csv("a.csv", [(text, f"{label}.0") for text, label in zip(texts, labels, strict=True)])
+    given = DataConfig(train=file, validation=file, test=file)
+    as_text = sorted({f"{label}.0" for label in labels})
+    then = Split(texts, None, np.array([as_text.index(f"{label}.0") for label in labels]))
+    splits = Splits("a.csv", then, then, then, as_text, AS_USUAL)
+    found = recorded(given, as_recorded(splits, as_text))
+    assert (found.label_names, found.test.labels.tolist()) == (as_text, then.labels.tolist())
+    assert load(given).label_names == [str(label) for label in range(11)]
+
+
+def test_columns_that_an_older_version_guessed_are_taken_from_the_record():
+    texts, labels = tiny.reviews(60, 2)
+    file = csv("a.csv", list(zip(texts, texts[::-1], labels, strict=True)), "question,sentence,label")
+    with pytest.raises(InputError, match="more than one column may be the text"):
+        load(DataConfig(train=file))
+    then = load(DataConfig(train=file, text="question", text_pair="sentence"))
+    assert recorded(DataConfig(train=file), as_recorded(then, then.label_names)).columns == then.columns
+
+
+def test_data_that_have_changed_are_refused_however_they_are_spelled(reviews_csv):
+    record = as_recorded(load(DataConfig(train=reviews_csv)), ["0.0", "1.0"])
+    tiny.write_csv("reviews.csv", *tiny.reviews(200, 2, seed=1))
+    with pytest.raises(InputError, match="not those that the adapter was trained"):
+        recorded(DataConfig(train=reviews_csv), record)
+
+
+# ---- many small classes
+
+
+def many(classes: int, each: int) -> str:
+    rows = [(f"text {row} of {name}", f"class {name}") for name in range(classes) for row in range(each)]
+    return csv("many.csv", rows)
+
+
+@pytest.mark.parametrize(("classes", "each"), [(500, 4), (50, 2), (20, 3), (499, 4)])
+def test_many_small_classes_are_split_and_each_can_be_learnt(classes, each):
+    splits = load(DataConfig(train=many(classes, each)))
+    total = classes * each
+    assert len(splits.test) == pytest.approx(0.1 * total, abs=1)
+    assert len(splits.validation) == pytest.approx(0.1 * (total - len(splits.test)), abs=1)
+    assert len(set(splits.train.labels.tolist())) == classes
+    assert max(Counter(splits.test.labels.tolist()).values()) == 1
+    lacking = classes - len(set(splits.test.labels.tolist()))
+    assert any(f"{lacking} of the {classes} classes" in note and "test" in note for note in splits.notes)
+
+
+def test_larger_shares_reach_every_class():
+    splits = load(DataConfig(train=many(50, 4), test_share=0.25, validation_share=0.34))
+    assert [len(set(getattr(splits, name).labels.tolist())) for name in SPLITS] == [50, 50, 50]
+
+
+def test_classes_that_have_nothing_to_spare_are_named():
+    rows = [(f"the only text of {name}", f"class {name}") for name in range(30) for _ in range(3)]
+    with pytest.raises(
+        InputError, match=r"too few examples.*30 classes whose rows all belong together: 'class 0'.*25 more.*--data"
+    ):
+        load(DataConfig(train=csv("a.csv", rows)))
+
+
+def test_a_large_class_beside_many_small_ones_does_not_stand_alone_in_test():
+    rows = [(f"text {row} of {name}", f"class {name}") for name in range(200) for row in range(4)]
+    rows += [(f"large {row}", "large") for row in range(12)]
+    splits = load(DataConfig(train=csv("a.csv", rows)))
+    assert len(splits.test) == pytest.approx(81, abs=1)
+
+
+# ---- notes
+
+
+def test_columns_that_are_not_used_and_labels_that_look_alike_are_noted():
+    rows = [(number, f"text {number}", ("neg", "NEG", "pos")[number % 3]) for number in range(60)]
+    splits = load(DataConfig(train=csv("a.csv", rows, "id,text,label")))
+    assert splits.label_names == ["NEG", "neg", "pos"]
+    assert "columns not used: 'id'" in splits.notes
+    assert any("'NEG' (20), 'neg' (20)" in note for note in splits.notes)
+
+
+def test_a_test_file_in_another_format_has_the_labels_of_train():
+    texts, labels = tiny.reviews(60, 2)
+    train = csv("a.csv", [(text, f"{label}.0") for text, label in zip(texts, labels, strict=True)])
+    Path("b.jsonl").write_text("".join(f'{{"text": "t{row}", "label": {row % 2}}}\n' for row in range(10)), encoding="utf-8")
+    splits = load(DataConfig(train=train, test="b.jsonl"))
+    assert (splits.label_names, splits.test.labels.tolist()) == (["0", "1"], [0, 1] * 5)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lorabert import config
 from lorabert.cli.comparison import show
-from lorabert.cli.output import JSON, Output, output
+from lorabert.cli.output import JSON, Output, output, tell
 from lorabert.config import METHODS, options_parser, parse
 from lorabert.errors import InputError
 from lorabert.studies.comparison.plan import Plan
@@ -56,7 +56,7 @@ def _compare(plan: Plan, arguments: Any) -> None:
                 launcher=arguments.launcher,
                 workers=arguments.workers,
                 concurrent=None if arguments.concurrent == "auto" else arguments.concurrent,
-                tell=_tell,
+                tell=tell,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("Interrupted. The same command goes on with what is done.") from None
@@ -124,7 +124,3 @@ def _parser() -> Any:
     add("--out", type=str, default=None, help="The study's folder; by default one below runs/ that follows from the options.")
     add("--json", action="store_true", help=JSON)
     return parser
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from lorabert.cli.output import BASE, HEADER, PRECISION, SKIP_BAD_ROWS, output
+from lorabert.cli.output import BASE, HEADER, PRECISION, SKIP_BAD_ROWS, as_json, output, tell
 from lorabert.config import DataConfig, options_parser, parse
 from lorabert.data import tables
-from lorabert.data.columns import Texts, has_lone_surrogate, pair_column, texts_of
+from lorabert.data.cells import has_lone_surrogate
+from lorabert.data.columns import Columns, as_trained, naming
+from lorabert.data.examples import Texts, texts_of
 from lorabert.errors import InputError
 
 
@@ -27,9 +28,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--file", type=str, default=None, help="CSV, TSV, JSON, JSONL or Parquet file of texts, or .txt with a text a line."
     )
-    parser.add_argument(
-        "--text", type=str, default=None, help="Column of --file that holds the text; the one trained on, or found by its name."
-    )
+    parser.add_argument("--text", type=str, default=None, help="Column of --file that holds the text; the one trained on.")
     parser.add_argument("--text_pair", type=str, default=None, help="Column of the second text, for pairs; the one trained on.")
     parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of --file or of stdin.")
     parser.add_argument("--header", choices=["auto", "first", "none"], default="auto", help=HEADER)
@@ -46,32 +45,33 @@ def main(argv: list[str]) -> None:
 
     with output(as_json=arguments.json) as out:
         classifier, manifest = loading.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
-        given = _texts(arguments, manifest["data"]["columns"])
+        given = _texts(arguments, Columns.recorded(manifest.get("data")))
         for note in given.notes:
-            print(note, file=sys.stderr)
+            tell(note)
         placement = hardware.placed("cpu", arguments.precision)
         answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(given.texts, given.pairs, placement)]
         if arguments.skip_bad_rows:
             answers = [{"place": place, **answer} for place, answer in zip(given.places, answers, strict=True)]
         out.result(answers[0] if len(answers) == 1 else answers)
         for answer in () if arguments.json else answers:
-            print(json.dumps(answer, ensure_ascii=False))
+            print(as_json(answer))
 
 
-def _texts(arguments: Any, columns: dict[str, str | None]) -> Texts:
+def _texts(arguments: Any, trained: Columns) -> Texts:
     """The texts to label, and their second texts where the adapter was trained on pairs."""
     if bool(arguments.texts) == bool(arguments.file):
         raise InputError("Nothing to label" if not arguments.file else "Texts and --file were both given",
                          expected="texts as words, or - for stdin, or --file FILE")  # fmt: skip
-    pair = pair_column(arguments.text_pair, columns["text_pair"])
     if arguments.file:
-        reading = DataConfig(
-            text=arguments.text or columns["text"], text_pair=pair, encoding=arguments.encoding, header=arguments.header,
+        named = DataConfig(
+            text=arguments.text, text_pair=arguments.text_pair, encoding=arguments.encoding, header=arguments.header,
             skip_bad_rows=arguments.skip_bad_rows,
         )  # fmt: skip
-        table = tables.read(Path(arguments.file), reading, prefix="--", labelled=False)
-        return texts_of(table, arguments.text, pair, usual=columns["text"], skip=arguments.skip_bad_rows)
-    if pair:
+        table = tables.read(Path(arguments.file), naming(named, trained), prefix="--", labelled=False)
+        columns = as_trained(table, trained, named, labelled=False)
+        tell(f"Columns: {columns.named()}")
+        return texts_of(table, columns, skip=arguments.skip_bad_rows)
+    if trained.text_pair:
         raise InputError("This adapter labels pairs of texts", fix="Give them with --file, a file that has both columns")
     if arguments.texts == ["-"]:
         text = tables.decoded(sys.stdin.buffer.read(), "stdin", arguments.encoding, prefix="--")

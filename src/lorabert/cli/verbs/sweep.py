@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from lorabert import config
-from lorabert.cli.output import JSON, Output, output
+from lorabert.cli.output import JSON, Output, output, tell
 from lorabert.config import options_parser, parse
 from lorabert.errors import InputError
 
@@ -36,7 +35,7 @@ def main(argv: list[str]) -> None:
             _sweep(settings, arguments),
             out=Path(arguments.out) if arguments.out else None,
             storage=arguments.storage,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+            say=tell,
         )
         _show(out, document)
         out.result(document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 from lorabert.config import DataConfig
@@ -171,7 +172,12 @@ def _columns(origin: str, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for row in rows for name in row)
     if odd := next((name for name in names if not name.isprintable() and not _is_encodable(name)), None):
         raise InputError(f"{origin} has a column whose name is no text", got=ascii(odd[:80]))
-    return {name: [row.get(name) for row in rows] for name in names}
+    composed = {name: unicodedata.normalize("NFC", name) for name in names}
+    if list(composed.values()) != list(
+        names
+    ):  # as a file that was joined from two: one name, two spellings, a row has one of them
+        rows = [{composed[name]: value for name, value in row.items()} for row in rows]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(composed.values())}
 
 
 def _is_encodable(name: str) -> bool:

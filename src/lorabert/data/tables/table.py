@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 PREFIX = "--data."
@@ -32,6 +34,19 @@ class Table:
     repeated: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Compose the characters of the names: two spellings that are one to Unicode name one column."""
+        composed = {name: unicodedata.normalize("NFC", name) for name in self.columns}
+        if list(composed) == list(composed.values()):
+            return
+        columns: dict[str, list[Any]] = {}
+        for name, values in self.columns.items():
+            columns.setdefault(composed[name], values)
+        twice = {name for name in columns if list(composed.values()).count(name) > 1}
+        declared = {composed.get(name, name): names for name, names in self.declared.items()}
+        for attribute, value in (("columns", columns), ("declared", declared), ("repeated", self.repeated | twice)):
+            object.__setattr__(self, attribute, value)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -64,4 +79,4 @@ def is_missing(value: Any) -> bool:
     """Whether a cell holds nothing: no value, NaN, or only white space."""
     if isinstance(value, str):
         return not value or value.isspace()
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, (float, Decimal)) and math.isnan(value))

@@ -94,7 +94,7 @@ def examples(manifest: dict[str, Any], say: Callable[[str], None]) -> Examples:
     if "config" not in manifest or "data" not in manifest:
         return Examples(fixed, None, "The adapter does not say what data it was trained on.")
     try:
-        splits = sources.recorded(from_dict(manifest["config"]).data, manifest["data"]["fingerprint"])
+        splits = sources.recorded(from_dict(manifest["config"]).data, manifest["data"])
     except InputError as error:
         say(f"The validation split cannot be had, so no accuracy is compared: {error}")
         return Examples(fixed, None, str(error))

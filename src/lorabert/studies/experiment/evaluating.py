@@ -8,8 +8,9 @@ from typing import Any
 
 from lorabert import hardware, runs
 from lorabert.config import DataConfig, from_dict
-from lorabert.data import sources
-from lorabert.data.columns import Examples, pair_column
+from lorabert.data import sources, tables
+from lorabert.data.columns import Columns, as_trained, naming
+from lorabert.data.examples import Examples
 from lorabert.errors import InputError, MismatchError
 from lorabert.runs import RunFolder
 from lorabert.shipping import loading, manifests, store
@@ -55,15 +56,11 @@ def _stored(reference: str) -> Path:
                          expected=error.expected, fix=error.fix) from None  # fmt: skip
 
 
-def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> tuple[sources.Split, Examples]:
-    trained_on = manifest["data"]["columns"]
-    wanted = dataclasses.replace(
-        named,
-        text=named.text or trained_on["text"],
-        text_pair=pair_column(named.text_pair, trained_on["text_pair"]),
-        label=named.label or trained_on["label"],
-    )
-    return sources.labelled(file, wanted, manifest["labels"], prefix="--")
+def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> tuple[sources.Split, Examples, Columns]:
+    trained = Columns.recorded(manifest.get("data"))
+    table = tables.read(file, naming(named, trained), prefix="--")
+    columns = as_trained(table, trained, named)
+    return *sources.labelled(table, columns, manifest["labels"], skip=named.skip_bad_rows), columns
 
 
 def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataConfig = _NOTHING_NAMED, split: str = "test",
@@ -92,13 +89,14 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
     settings, skipped = from_dict(manifest["config"]), 0
     if data_file:
-        part, read = _labelled(data_file, manifest, named)
+        part, read, columns = _labelled(data_file, manifest, named)
         origin, skipped = str(data_file), read.skipped
         for note in read.notes:
             say(note)
     else:
-        part = getattr(sources.recorded(settings.data, manifest["data"]["fingerprint"]), split)
-        origin = f"{manifest['data']['origin']} ({split})"
+        splits = sources.recorded(settings.data, manifest["data"])
+        part, columns, origin = getattr(splits, split), splits.columns, f"{manifest['data']['origin']} ({split})"
+    say(f"Columns: {columns.named()}")
     placement = hardware.placed(classifier.device, precision)
     say(f"Using device: {placement.device} ({placement.precision})")
     batch_size = settings.train.per_device_eval_batch_size
@@ -107,6 +105,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
         "adapter": str(folder),
         "kind": kind,
         "data": origin,
+        "columns": dataclasses.asdict(columns),
         "labels": manifest["labels"],
         "n": len(part),
         "skipped": skipped,

@@ -11,9 +11,10 @@ from typing import Any
 
 from lorabert import hardware, processes
 from lorabert.config import RunConfig, TrainConfig
-from lorabert.data import batching, encoding, sources
+from lorabert.data import batching, encoding, leaks, reading, sources
 from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import Encoded
+from lorabert.data.leaks import Shared
 from lorabert.data.sources import SPLITS, Splits
 from lorabert.engine.prediction import Classifier
 from lorabert.engine.rehearsal import rehearse
@@ -27,20 +28,27 @@ from lorabert.studies import reporting
 from lorabert.studies.experiment import origins
 
 Say = Callable[[str], None]
+_TEXTS_LOOKED_AT = 500
 
 
 @dataclass
 class Prepared:
-    """All that a run needs, checked before anything is written; `parameters` are the base's, by its own names."""
+    """All that a run needs, checked before anything is written.
+
+    `parameters` are the base's, by its own names; `shared` is what stands in several splits, and `unknown_share` the share of
+    each split's tokens that the base's vocabulary does not know.
+    """
 
     settings: RunConfig
     placement: Placement
     splits: Splits
+    shared: list[Shared]
     base: Base
     loaded: LoadedBase
     parameters: dict[str, Any]
     tokenizer: Any
     encoded: Encoded
+    unknown_share: dict[str, float]
     model: Any
     trainable: Trainable
     seconds: dict[str, float]
@@ -82,6 +90,9 @@ def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> 
     say(f"Using device: {placement.device} ({placement.precision}: {placement.reason})")
     splits = sources.load(settings.data)
     say(reporting.data_line(splits))
+    shared = leaks.shared([(name, getattr(splits, name).together()) for name in SPLITS])
+    for line in reporting.leak_lines(shared):
+        say(line)
     clock.lap("data")
     base = bases.find(settings.model)
     set_seed(settings.train.seed)
@@ -100,10 +111,25 @@ def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> 
     say(str(trainable))
     encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
     say(reporting.truncation_line(encoded, settings.model.max_length))
+    unknown_share = _unknown_share(encoded, splits, tokenizer, say)
     clock.lap("tokenise")
     rehearse(Classifier(model, tokenizer, splits.label_names, settings.model.max_length), encoded.train, base.name)
     clock.lap("rehearse")
-    return Prepared(settings, placement, splits, base, loaded, parameters, tokenizer, encoded, model, trainable, clock.seconds)
+    return Prepared(settings, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
+                    trainable, clock.seconds)  # fmt: skip
+
+
+def _unknown_share(encoded: Encoded, splits: Splits, tokenizer: Any, say: Say) -> dict[str, float]:
+    """The share of each split's tokens that the vocabulary does not know, and what is to be said of it."""
+    vocabulary = reading.Vocabulary(tokenizer)
+    shares = {name: vocabulary.share(getattr(encoded, name)) for name in SPLITS}
+    say(reporting.reading_line(shares))
+    some = splits.train.rows(list(range(min(len(splits.train), _TEXTS_LOOKED_AT))))
+    texts = [text for both in some.together() for text in both]
+    tokens_per_character = len(encoding.encode_whole(some, tokenizer).ids) / max(1, sum(map(len, texts)))
+    if warning := reading.sentence(shares, tokens_per_character, vocabulary, texts):
+        say(f"Warning: {warning}. Name another with --model.name")
+    return shares
 
 
 def _check_processes(model: Any, settings: TrainConfig, placement: Placement, say: Say) -> None:
@@ -142,6 +168,8 @@ def facts(ready: Prepared) -> dict[str, Any]:
             "skipped": splits.skipped,
             "columns": dataclasses.asdict(splits.columns),
             "truncated": {name: getattr(ready.encoded, name).truncated for name in SPLITS},
+            "unknown_share": ready.unknown_share,
+            "shared_texts": [dataclasses.asdict(found) for found in ready.shared],
         },
         "method": ready.settings.train.method,
         "seed": ready.settings.train.seed,

@@ -111,12 +111,9 @@ def _answers(file: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray
 def _texts(record: dict[str, Any]) -> tuple[list[str] | None, str]:
     """The test texts, or why there are none: a report must not depend on data that may be gone."""
     try:
-        splits = sources.load(from_dict(record["config"]).data)
+        test = sources.recorded(from_dict(record["config"]).data, record["data"]).test
     except InputError as error:
         return None, f"The data could not be loaded again. {error}"
-    if splits.fingerprint() != record["data"]["fingerprint"]:
-        return None, f"The data of '{splits.origin}' have changed since the run: another fingerprint of texts and labels."
-    test = splits.test
     return [f"{text}\n{pair}" for text, pair in zip(test.texts, test.pairs, strict=True)] if test.pairs else test.texts, ""
 
 

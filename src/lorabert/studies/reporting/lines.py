@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from lorabert.data.encoding import Encoded
+from lorabert.data.leaks import Shared
 from lorabert.data.sources import SPLITS, Splits
 from lorabert.models.bases import LoadedBase
+from lorabert.naming import shortened
+
+_LONGEST_LABEL = 24
 
 
 def data_line(splits: Splits) -> str:
     """Where the examples come from, how many there are, and what was decided on the way."""
     sizes = ", ".join(f"{len(getattr(splits, name)):,} {name}" for name in SPLITS)
-    labels = ", ".join(splits.label_names[:8]) + (", …" if len(splits.label_names) > 8 else "")
-    lines = [f"Data: {splits.origin}: {sizes}; {len(splits.label_names)} classes ({labels})"]
+    labels = ", ".join(shortened(splits.label_names[:8], _LONGEST_LABEL)) + (", …" if len(splits.label_names) > 8 else "")
+    lines = [
+        f"Data: {splits.origin}: {sizes}; {len(splits.label_names)} classes ({labels})",
+        f"Columns: {splits.columns.named()}",
+    ]
     return "\n".join([*lines, *(f"  {note}" for note in splits.notes)])
 
 
@@ -41,6 +48,18 @@ def leftovers_lines(loaded: LoadedBase) -> list[str]:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def leak_lines(found: list[Shared]) -> list[str]:
+    """The texts that stand in several splits, a line for each two."""
+    return [
+        f"Shared texts: {one.sentence()}; {one.second} has {one.of:,}, and its figures are better than the truth" for one in found
+    ]
+
+
+def reading_line(unknown: dict[str, float]) -> str:
+    """How much of the texts the base's vocabulary does not know."""
+    return f"Unknown to the base's vocabulary: {', '.join(f'{share:.1%} of {name}' for name, share in unknown.items())}"
 
 
 def truncation_line(encoded: Encoded, max_length: int) -> str:
