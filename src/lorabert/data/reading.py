@@ -106,6 +106,31 @@ def far_above(unknown: np.ndarray, tokens: np.ndarray, trained: float) -> np.nda
     return (unknown >= _LEAST_UNKNOWN) & (share >= WARN_FROM) & (share > _FAR_ABOVE * trained)
 
 
+def trained_share(data: Any) -> float:
+    """The unknown share of the training texts, as a record or a manifest has it in its entry `data`; 0 where it does not."""
+    shares = data.get("unknown_share") if isinstance(data, Mapping) else None
+    share = shares.get("train") if isinstance(shares, Mapping) else None
+    return float(share) if isinstance(share, (int, float)) and 0 <= share <= 1 else 0.0
+
+
+def notice(split: EncodedSplit, vocabulary: Vocabulary, trained: float) -> str:
+    """What is to be said of texts to answer for that are unlike those trained on; empty where they are not.
+
+    Args:
+        split: the texts as they were read.
+        vocabulary: that they were read with.
+        trained: share in the training texts.
+    """
+    unknown, tokens = vocabulary.counts(split)
+    if not far_above(unknown.sum(), tokens.sum(), trained):
+        return ""
+    share = unknown.sum() / tokens.sum()
+    return (
+        f"Warning: the base's vocabulary does not know {share:.1%} of the tokens of these texts, and knew all but {trained:.1%} "
+        f"in training ({int(far_above(unknown, tokens, trained).sum()):,} of {len(split):,} texts): the answers to them say little"
+    )
+
+
 def sentence(unknown: Mapping[str, float], tokens_per_character: float, vocabulary: Vocabulary, texts: Iterable[str]) -> str:
     """What is to be said of texts that a base cannot read well, and bases that can; empty for others.
 

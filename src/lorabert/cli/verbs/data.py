@@ -20,7 +20,7 @@ def main(argv: list[str]) -> None:
         "labelled texts holds and what is wrong with it.",
     )
     parser.add_argument("action", choices=["list", "show", "check"], help="What to do.")
-    parser.add_argument("names", nargs="*", default=[], help="An asset to show; or a file, or a train and a test file, to check.")
+    parser.add_argument("names", nargs="*", default=[], help="An asset to show; or a file to check, or a train file and others.")
     parser.add_argument("--text", type=str, default=None, help="Column that holds the text; found by its name.")
     parser.add_argument("--text_pair", type=str, default=None, help="Column that holds a second text, for pairs of texts.")
     parser.add_argument("--label", type=str, default=None, help="Column that holds the label; found by its name.")
@@ -62,8 +62,9 @@ def _data_check(arguments: Any, out: Output) -> None:
     from lorabert.config import DataConfig
     from lorabert.data import checking
 
-    if not 1 <= len(arguments.names) <= 2:
-        raise InputError("`lorabert data check` takes one file, or a train and a test file", got=f"{len(arguments.names)} names")
+    if not 1 <= len(arguments.names) <= 3:
+        raise InputError("`lorabert data check` takes the file to learn from, and up to two others: a validation and a test file",
+                         got=f"{len(arguments.names)} names")  # fmt: skip
     named = DataConfig(
         text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding,
         header=arguments.header,

@@ -46,8 +46,9 @@ def main(argv: list[str]) -> None:
     with output(as_json=arguments.json) as out:
         classifier, manifest = loading.load(experiment.adapter_of(Path(arguments.adapter)), arguments.base)
         given = _texts(arguments, Columns.recorded(manifest.get("data")))
-        for note in given.notes:
-            tell(note)
+        for note in (*given.notes, _unlike_training(given, classifier, manifest)):
+            if note:
+                tell(note)
         placement = hardware.placed("cpu", arguments.precision)
         answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(given.texts, given.pairs, placement)]
         if arguments.skip_bad_rows:
@@ -55,6 +56,18 @@ def main(argv: list[str]) -> None:
         out.result(answers[0] if len(answers) == 1 else answers)
         for answer in () if arguments.json else answers:
             print(as_json(answer))
+
+
+def _unlike_training(given: Texts, classifier: Any, manifest: dict[str, Any]) -> str:
+    """A warning where the base's vocabulary does not know the texts as it knew those trained on."""
+    import numpy as np
+
+    from lorabert.data import encoding, reading
+    from lorabert.data.sources import Split
+
+    split = Split(given.texts, given.pairs, np.zeros(len(given.texts), np.int64))
+    encoded = encoding.encode_split(split, classifier.tokenizer, classifier.max_length, quiet=True)
+    return reading.notice(encoded, reading.Vocabulary(classifier.tokenizer), reading.trained_share(manifest.get("data")))
 
 
 def _texts(arguments: Any, trained: Columns) -> Texts:

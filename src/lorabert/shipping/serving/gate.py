@@ -130,6 +130,7 @@ class Gate:
                 "model": access.model,
                 "n": access.n,
                 "tokens": access.tokens,
+                "unknown": access.unknown,
                 "ms": round(1000 * seconds, 2),
                 "status": access.status or _CLIENT_LEFT,
             }

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lorabert.engine.multilora import Shared, read
 from lorabert.engine.packed import Adapter
+from lorabert.data.reading import Vocabulary, trained_share
 from lorabert.errors import InputError, MismatchError, Unsupported
 from lorabert.models import bases
 from lorabert.models.bases import Base
@@ -42,6 +43,8 @@ class Served:
         bytes: of its weights.
         texts: a few fixed texts.
         logits: what it answered to them when it was saved, (texts, C) float32.
+        vocabulary: which of the tokenizer's ids are unknown.
+        unknown_share: of the tokens it was trained on.
     """
 
     id: str
@@ -54,6 +57,8 @@ class Served:
     bytes: int
     texts: list[str]
     logits: np.ndarray
+    vocabulary: Vocabulary
+    unknown_share: float
 
 
 @contextmanager
@@ -115,6 +120,7 @@ class Loader:
             adapter = read(folder, self._shared)
         if wrong := misfits(adapter, self._model, len(labels)):
             raise MismatchError(f"The adapter {name!a}", wrong)
+        tokenizer = self._tokenizer(folder, manifest)
         return Served(
             id=name,
             sha256=manifest["manifest_sha256"],
@@ -122,10 +128,12 @@ class Loader:
             labels=labels,
             max_length=int(manifest["max_length"]),
             pairs=labels_pairs(manifest),
-            tokenizer=self._tokenizer(folder, manifest),
+            tokenizer=tokenizer,
             bytes=(folder / _WEIGHTS).stat().st_size,
             texts=texts,
             logits=logits,
+            vocabulary=Vocabulary(tokenizer),
+            unknown_share=trained_share(manifest.get("data")),
         )
 
     def _tokenizer(self, folder: Path, manifest: dict[str, Any]) -> Any:

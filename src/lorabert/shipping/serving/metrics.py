@@ -22,6 +22,13 @@ class Metrics:
         )
         self.texts = Counter("lorabert_texts", "Texts answered, by adapter", ["model"], registry=registry)
         self.tokens = Counter("lorabert_tokens", "Tokens of the texts answered, by adapter", ["model"], registry=registry)
+        self.unknown = Counter(
+            "lorabert_unknown_tokens", "Tokens that the base's vocabulary does not know, by adapter", ["model"], registry=registry
+        )
+        self.unfamiliar = Counter(
+            "lorabert_unfamiliar_texts", "Texts with a share of unknown tokens far above training's, by adapter", ["model"],
+            registry=registry,
+        )  # fmt: skip
         self.queue_texts = Gauge("lorabert_queue_texts", "Texts accepted and not answered", registry=registry)
         self.batch_tokens = Histogram("lorabert_batch_tokens", "Tokens in a forward", buckets=_TOKENS, registry=registry)
         self.batch_adapters = Histogram(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lorabert.data.encoding import EncodedSplit, encode_split
+from lorabert.data.reading import far_above
 from lorabert.data.sources import Split
 from lorabert.errors import InputError, MismatchError
 from lorabert.evidence.metrics import softmax
@@ -51,6 +52,16 @@ class Answers:
     probabilities: np.ndarray
     tokens: int
     truncated: int
+
+
+@dataclass
+class Read:
+    """What was read of a request: its tokens, the unknown ones among them, texts that were cut, texts unlike those trained on."""
+
+    tokens: int = 0
+    unknown: int = 0
+    truncated: int = 0
+    unfamiliar: int = 0
 
 
 class Service:
@@ -125,10 +136,13 @@ class Service:
         if served.pairs != (pairs is not None):
             takes = 'pairs: "input": [["first", "second"], ...]' if served.pairs else 'texts: "input": ["text", ...]'
             raise Problem(422, f"The adapter {served.id} takes {takes}")
-        logits, access.tokens, truncated = await self._logits(client, served, texts, pairs)
+        logits, read = await self._logits(client, served, texts, pairs)
+        access.tokens, access.unknown = read.tokens, read.unknown
         self.metrics.texts.labels(served.id).inc(len(texts))
-        self.metrics.tokens.labels(served.id).inc(access.tokens)
-        return Answers(served, softmax(logits), access.tokens, truncated)
+        self.metrics.tokens.labels(served.id).inc(read.tokens)
+        self.metrics.unknown.labels(served.id).inc(read.unknown)
+        self.metrics.unfamiliar.labels(served.id).inc(read.unfamiliar)
+        return Answers(served, softmax(logits), read.tokens, read.truncated)
 
     async def _found(self, model: str | None) -> Served:
         """The adapter of a name, in memory; one that this process has not met before proves itself on short texts first."""
@@ -141,16 +155,18 @@ class Service:
             raise problem_of(error) from None
 
     async def _logits(self, client: str, served: Served, texts: Sequence[str], pairs: Sequence[str] | None
-                      ) -> tuple[np.ndarray, int, int]:  # fmt: skip
-        """Logits (n, C) float32, tokens read, texts cut."""
+                      ) -> tuple[np.ndarray, Read]:  # fmt: skip
+        """Logits (n, C) float32, and what was read."""
         pieces: list[asyncio.Future[np.ndarray]] = []
-        tokens = truncated = 0
+        read = Read()
         try:
             for start in range(0, len(texts), _TURN):
                 part = slice(start, start + _TURN)
-                split = await self._encode(served, texts[part], pairs[part] if pairs else None)
+                split, unknown, tokens = await self._encode(served, texts[part], pairs[part] if pairs else None)
                 pieces += map(asyncio.wrap_future, self.scheduler.submit(client, served.adapter, split))
-                tokens, truncated = tokens + len(split.ids), truncated + split.truncated
+                read.tokens, read.truncated = read.tokens + len(split.ids), read.truncated + split.truncated
+                read.unknown += int(unknown.sum())
+                read.unfamiliar += int(far_above(unknown, tokens, served.unknown_share).sum())
             logits = np.concatenate(await asyncio.gather(*pieces))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # the scheduler has logged it
             raise Problem(409, f"The adapter {served.id} cannot compute this text ({type(error).__name__})") from error
@@ -159,14 +175,17 @@ class Service:
                 piece.cancel()
         if logits.shape != (len(texts), len(served.labels)) or not np.isfinite(logits).all():
             raise Problem(409, f"The adapter {served.id} does not give one finite number for each of its labels")
-        return logits, tokens, truncated
+        return logits, read
 
-    async def _encode(self, served: Served, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedSplit:
+    async def _encode(self, served: Served, texts: Sequence[str], pairs: Sequence[str] | None
+                      ) -> tuple[EncodedSplit, np.ndarray, np.ndarray]:  # fmt: skip
+        """Texts as tokens, and each one's unknown tokens and tokens."""
         split = Split(list(texts), list(pairs) if pairs else None, np.zeros(len(texts), np.int64))
 
-        def work() -> EncodedSplit:
+        def work() -> tuple[EncodedSplit, np.ndarray, np.ndarray]:
             try:
-                return encode_split(split, served.tokenizer, served.max_length, quiet=True)
+                encoded = encode_split(split, served.tokenizer, served.max_length, quiet=True)
+                return encoded, *served.vocabulary.counts(encoded)
             except BaseException as error:  # a panic in a tokenizer's Rust is no Exception
                 log.warning("the tokenizer of %s failed: %r", ascii(served.id), error)
                 raise Problem(422, f"The tokenizer of {served.id} cannot read this text ({type(error).__name__})") from None
@@ -201,7 +220,7 @@ class Service:
             MismatchError: the answers differ, or there are none.
         """
         try:
-            logits, _, _ = await self._logits("", served, served.texts[:most], None)
+            logits, _ = await self._logits("", served, served.texts[:most], None)
         except Problem:
             raise
         except Exception as error:

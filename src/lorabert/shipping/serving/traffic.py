@@ -17,12 +17,14 @@ class Access:
         model: the adapter that answered.
         n: texts.
         tokens: that were read.
+        unknown: tokens that the base's vocabulary does not know.
         status: of the answer.
     """
 
     model: str | None = None
     n: int | None = None
     tokens: int | None = None
+    unknown: int | None = None
     status: int | None = None
 
 

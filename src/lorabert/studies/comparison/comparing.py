@@ -66,7 +66,7 @@ def compare(
     """
     check(launcher, workers, concurrent)
     tell(f"Checking {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} and their bases")
-    facts = {task.name: _check(plan, task) for task in plan.tasks}
+    facts = {task.name: _check(plan, task, tell) for task in plan.tasks}
     folder = study.begin(out or study.default_path(plan), plan, {name: known.fingerprint for name, known in facts.items()},
                          {name: known.bases for name, known in facts.items()})  # fmt: skip
     tell(f"Study folder: {folder.path} (the lines of its runs are in log.txt)")
@@ -93,8 +93,8 @@ def compare(
     return {"comparison": str(folder.comparison), **document}
 
 
-def _check(plan: Plan, task: Task) -> _Facts:
-    """Load a task's data once for each way in which its systems read them, and find their bases.
+def _check(plan: Plan, task: Task, tell: Say) -> _Facts:
+    """Load a task's data once for each way in which its systems read them, say its columns, and find their bases.
 
     Raises:
         InputError: something is not there, or the systems would be tested on different examples.
@@ -107,6 +107,7 @@ def _check(plan: Plan, task: Task) -> _Facts:
             loaded[settings.data] = sources.load(settings.data)
         found[system.name] = experiment.digest(bases.find(settings.model))
     first, *others = loaded.values()
+    tell(f"{task.name}: {first.columns.named()}")
     for other in others:
         if (other.test.texts, other.test.pairs, other.test.labels.tolist()) != (
             first.test.texts, first.test.pairs, first.test.labels.tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 from lorabert import hardware, runs
 from lorabert.config import DataConfig, from_dict
-from lorabert.data import sources, tables
+from lorabert.data import reading, sources, tables
 from lorabert.data.columns import Columns, as_trained, naming
 from lorabert.data.examples import Examples
 from lorabert.errors import InputError, MismatchError
@@ -100,7 +100,10 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
     placement = hardware.placed(classifier.device, precision)
     say(f"Using device: {placement.device} ({placement.precision})")
     batch_size = settings.train.per_device_eval_batch_size
-    logits = classifier.logits_of(classifier.encode(part), batch_size=batch_size, placement=placement)
+    encoded, vocabulary = classifier.encode(part), reading.Vocabulary(classifier.tokenizer)
+    if warning := reading.notice(encoded, vocabulary, reading.trained_share(manifest.get("data"))):
+        say(warning)
+    logits = classifier.logits_of(encoded, batch_size=batch_size, placement=placement)
     return {
         "adapter": str(folder),
         "kind": kind,
@@ -109,6 +112,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
         "labels": manifest["labels"],
         "n": len(part),
         "skipped": skipped,
+        "unknown_share": vocabulary.share(encoded),
         "fingerprint_difference": difference,
         "precision": placement.precision,
         **score(part.labels, logits.argmax(1), manifest["labels"]),

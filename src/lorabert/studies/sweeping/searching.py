@@ -18,7 +18,7 @@ from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.locks import Hold
 from lorabert.models import bases
-from lorabert.studies import campaign, experiment
+from lorabert.studies import campaign, experiment, reporting
 from lorabert.studies.sweeping import place, results, space
 from lorabert.studies.sweeping.asking import Study, check_storage, need_optuna
 from lorabert.studies.sweeping.choosing import Pruner, Sampler
@@ -112,6 +112,7 @@ def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, sa
     if storage:
         check_storage(storage)
     splits = sources.load(sweep.settings.data)
+    say(reporting.data_line(splits))
     base = bases.find(sweep.settings.model)
     folder = out or Path("sweeps") / f"{Path(splits.origin).stem}-{sweep.name()}"
     with disk_errors(folder, STUDY_GOES_ON), place.alone(folder) as hold:
