@@ -107,7 +107,7 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
         truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings or ())
     if not tokenizer.is_fast:  # one in Python only does not tell what it cut
         full = [row for row, each in enumerate(ids) if len(each) == max_length]
-        truncated = int((whole_lengths(split.rows(full), tokenizer) > max_length).sum())
+        truncated = int((encode_whole(split.rows(full), tokenizer).lengths > max_length).sum())
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     types = np.concatenate(segments).astype(np.uint8) if segments and split.pairs else None
     flat = np.concatenate(ids).astype(np.int32) if ids else np.zeros(0, np.int32)

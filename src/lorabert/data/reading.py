@@ -86,6 +86,8 @@ class Vocabulary:
 
     def spells_out(self, tokens_per_character: float) -> bool:
         """Whether these are bytes rather than words: it has a token for every byte, and needs many."""
+        if not self._tokenizer.is_fast:  # one in Python only does not tell what it does
+            return False
         state = json.loads(self._tokenizer.backend_tokenizer.to_str())
         return tokens_per_character > _SPELLED_OUT_FROM and "ByteLevel" in json.dumps(state["pre_tokenizer"])
 
@@ -126,8 +128,8 @@ def notice(split: EncodedSplit, vocabulary: Vocabulary, trained: float) -> str:
         return ""
     share = unknown.sum() / tokens.sum()
     return (
-        f"Warning: the base's vocabulary does not know {share:.1%} of the tokens of these texts, and knew all but {trained:.1%} "
-        f"in training ({int(far_above(unknown, tokens, trained).sum()):,} of {len(split):,} texts): the answers to them say little"
+        f"Warning: the base's vocabulary does not know {share:.1%} of the tokens of these texts, and knew all but "
+        f"{trained:.1%} in training ({int(far_above(unknown, tokens, trained).sum()):,} of {len(split):,} texts): the answers to them say little"
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lorabert.data.reading import Vocabulary, trained_share
 from lorabert.engine.multilora import Shared, read
 from lorabert.engine.packed import Adapter
-from lorabert.data.reading import Vocabulary, trained_share
 from lorabert.errors import InputError, MismatchError, Unsupported
 from lorabert.models import bases
 from lorabert.models.bases import Base
