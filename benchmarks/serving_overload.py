@@ -1,4 +1,4 @@
-"""Twice the requests that the server can answer, for ten minutes: what it answers, how long that takes, and whether memory grows.
+"""Twice the requests that the server can answer, for minutes or hours: what it answers, how long that takes, and what grows.
 
     python benchmarks/serving_overload.py ADAPTER [--minutes 10] [--times 2] [--record]
 
@@ -7,7 +7,8 @@ What it can answer is measured first, with 64 clients that wait for their answer
 client are a process each and share the machine, so the client does next to nothing: its requests are encoded before the clock
 starts, its connections are kept, and of an answer it reads the status and the length. The record holds the pace that was offered,
 how late the client itself was and what part of a core it took, the count of every status, the waits of what was accepted from the
-moment it was due, and the server's resident size every half minute.
+moment it was due, and the server's resident size and open descriptors (a hundred times, or every half minute), with their growth
+a minute and its interval.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import psutil
 from client import HOST, Client, encoded
+from flatness import slope
 from harness import record
 
 from lorabert import config
@@ -59,7 +61,7 @@ def main() -> None:
 async def _measure(server: int, requests: list[bytes], seconds: float, times: float) -> dict[str, Any]:
     client = Client(PORT)
     await client.ready(encoded("GET", "/ready"))
-    pace = await _pace(client, requests, 20)
+    pace = await _pace(client, requests, min(20.0, seconds / 4))
     started = psutil.Process(server).memory_info().rss
     return {"answered_per_second": pace, "resident_bytes_before": started,
             **await _overload(client, server, requests, pace, times, seconds)}  # fmt: skip
@@ -91,6 +93,8 @@ async def _overload(
     waits: dict[str, list[float]] = {"200": [], "refused": []}
     late: list[float] = []
     memory: list[int] = []
+    descriptors: list[int] = []
+    watched, every = psutil.Process(server), min(30.0, seconds / 100)
     running: set[asyncio.Task[None]] = set()
 
     async def one(due: float, request: bytes) -> None:
@@ -103,20 +107,22 @@ async def _overload(
     worked, began = time.process_time(), time.perf_counter()
     due = began
     while due < began + seconds:
-        if len(memory) <= (due - began) / 30:
-            memory.append(psutil.Process(server).memory_info().rss)
+        if len(memory) <= (due - began) / every:
+            memory.append(watched.memory_info().rss)
+            descriptors.append(watched.num_fds())
         task = asyncio.create_task(one(due, requests[random.integers(len(requests))]))
         running.add(task)
         task.add_done_callback(running.discard)
         due += random.exponential(1 / (times * pace))
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    growth = {"resident_bytes_a_minute": slope(memory, every / 60), "descriptors_a_minute": slope(descriptors, every / 60)}
     sent = time.perf_counter() - began
     worked = time.process_time() - worked
     asked = len(late) / sent
     patience = time.perf_counter() + 120
     while running and time.perf_counter() < patience:
         await asyncio.sleep(0.1)
-    memory.append(psutil.Process(server).memory_info().rss)
+    memory.append(watched.memory_info().rss)
     return {
         "asked_per_second": asked,
         "wanted_per_second": times * pace,
@@ -129,6 +135,8 @@ async def _overload(
         "accepted_seconds": _quantiles(waits["200"]),
         "refused_seconds": _quantiles(waits["refused"]),
         "resident_bytes": memory,
+        "descriptors": descriptors,
+        **{what: found._asdict() for what, found in growth.items()},
     }
 
 

@@ -63,6 +63,16 @@ SUITES = {
         "the cache that the fault left.",
         "Proxies, TLS that fails, and the hub's Xet storage.",
     ),
+    "long": Suite(
+        "A long time",
+        "A process that goes on for long takes no more memory and opens no more files than one that has begun.",
+        "`train` again and again in one process; a server that is asked for twice what it can answer by a client that does not "
+        "wait.",
+        "The 95% interval of the growth of the resident size and of open descriptors, after the first quarter, does not lie "
+        "above 64 KiB a run, 256 KiB a minute of serving, and a descriptor in a hundred runs or in ten minutes; whatever "
+        "was asked got an answer.",
+        "Days; a GPU's memory; clients that are slow for an hour.",
+    ),
 }
 
 
