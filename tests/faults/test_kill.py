@@ -1,6 +1,6 @@
 """Commands that are killed at random moments and given again end as if nothing had happened.
 
-The long version, marked slow, kills each at 100 moments and leaves the record that docs/reliability.md is made from.
+The long version, marked slow, kills each at 40 or 100 moments and leaves the record that docs/reliability.md is made from.
 """
 
 import json
@@ -179,6 +179,8 @@ def kill_at_moments(shell, victims, name, moments):
     return tally
 
 
+# Those that take ten times as long as the others are struck less often.
+FEWER = {"train, reference engine": 40, "compare": 40, "sweep": 40}
 NAMES = ["train", "train, reference engine", "compare", "sweep", "store add", "export", "data fetch"]
 
 
@@ -191,7 +193,7 @@ def test_a_kill_costs_nothing_that_was_saved(shell, victims, name):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hundred_kills_cost_nothing_that_was_saved(shell, victims, name):
-    tally = kill_at_moments(shell, victims, name, 100)
+def test_many_kills_cost_nothing_that_was_saved(shell, victims, name):
+    tally = kill_at_moments(shell, victims, name, FEWER.get(name, 100))
     tally.save(COMMAND, {f"{name}, seconds undisturbed": f"{victims[name].seconds:.1f}"})
     assert tally.failures == []
