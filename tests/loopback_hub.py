@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -80,6 +81,9 @@ class LoopbackHub:
 
     Attributes:
         requests: every request so far, as `"METHOD /path?query"`.
+        fault: what befalls requests for a file's content, or where it begins with `api ` those of the API: an HTTP status
+            such as "503", "cut" (half of an answer of full length), "wrong" (a byte changed), "slow", "silent" or "".
+        times: how many of them it befalls; later ones are answered well.
 
     Example:
         with LoopbackHub({"tiny/bert": folder}, datasets={"tiny/reviews": other}) as hub:
@@ -94,6 +98,7 @@ class LoopbackHub:
         aliases: Mapping[str, str] | None = None,
     ):
         self.requests: list[str] = []
+        self.fault, self.times = "", 10**9
         self.aliases = dict(aliases or {})
         self._repositories: dict[tuple[str, str], Repository] = {}
         for repo_id, folder in (models or {}).items():
@@ -132,6 +137,15 @@ class LoopbackHub:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def befalls(self, method: str, path: str) -> str:
+        """The fault that befalls a request, counted; the empty string where none does."""
+        where, _, fault = self.fault.rpartition(" ")
+        wanted = method == "GET" and _FILE.match(path) if where != "api" else _API.match(path)
+        if not (fault and wanted and self.times > 0):
+            return ""
+        self.times -= 1
+        return fault
 
     def _handler(self) -> type[Handler]:
         return type("BoundHandler", (Handler,), {"hub": self})
@@ -242,6 +256,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one connection's requests out of its class's `hub`."""
 
     hub: LoopbackHub
+    fault = ""
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -261,11 +276,15 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         url = urlsplit(self.path)
+        self.fault = self.hub.befalls(self.command, url.path)
         try:
+            if self.fault.isdigit():
+                raise HubError(HTTPStatus(int(self.fault)), "", "a fault")
             self._route(url.path, url.query, body)
         except HubError as error:
             content = json.dumps({"error": str(error)}).encode()
-            self._send(error.status, content, {"Content-Type": "application/json", **error.headers})
+            later = {"Retry-After": "1"} if error.status == HTTPStatus.TOO_MANY_REQUESTS else {}
+            self._send(error.status, content, {"Content-Type": "application/json", **error.headers, **later})
 
     def _route(self, path: str, query: str, body: bytes) -> None:
         api, file = _API.match(path), _FILE.match(path)
@@ -341,7 +360,21 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self._write(content)
+
+    def _write(self, content: bytes) -> None:
+        """Write an answer's body, with the fault that befalls it."""
+        if self.fault == "wrong" and content:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        if self.fault == "cut":
+            content, self.close_connection = content[: len(content) // 2], True
+        if self.fault == "silent":
+            time.sleep(15)
+        parts = 8 if self.fault == "slow" else 1
+        step = max(1, -(-len(content) // parts))
+        for start in range(0, len(content), step):
+            self.wfile.write(content[start : start + step])
+            time.sleep(0.3 if parts > 1 else 0)
 
 
 def blob_id(content: bytes) -> str:

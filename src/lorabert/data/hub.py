@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from lorabert.data.tables import Table
 from lorabert.errors import InputError
+from lorabert.files import sha256_of
 
 NO_HUB = (
     "Set HF_ENDPOINT to a mirror, or HF_HUB_OFFLINE=1 to use only what is in the cache, or take an asset or a local "
     "folder or file instead (`lorabert data list`)"
 )
 _TIMEOUT_SECONDS = 5.0
+_BLOB, _SHA256_DIGITS = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}"), 64
 
 
 def offline() -> bool:
@@ -71,9 +78,41 @@ def asking(what: str) -> Iterator[None]:
             f"{what} is not on {endpoint()}, or is private",
             fix=f"Check the id; a private or gated one needs `hf auth login`. {NO_HUB}",
         ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (errors.HfHubHTTPError, OSError)) and not _of_the_network(error):
+            raise
         state = f"{endpoint()} does not answer" if silent else "HF_HUB_OFFLINE is set" if offline() else "the hub failed"
         raise InputError(f"{what} is not in the cache and {state}", got=_first_line(error), fix=NO_HUB) from None
+
+
+def spoilt(files: Iterable[Path]) -> list[Path]:
+    """Those of the hub cache's files whose bytes are not what their names say: a blob is named by its sha256, or by git's id.
+
+    The hub's own client looks at sizes alone. Where a cache holds no links but files, as on Windows, there is nothing to tell.
+    """
+    return sorted({blob for blob in map(Path.resolve, files) if blob.parent.name == "blobs" and not _is_itself(blob)})
+
+
+def _is_itself(blob: Path) -> bool:
+    if not _BLOB.fullmatch(blob.name):
+        return True
+    if len(blob.name) == _SHA256_DIGITS:
+        return sha256_of(blob) == blob.name
+    digest = hashlib.sha1(b"blob %d\0" % blob.stat().st_size)
+    digest.update(blob.read_bytes())
+    return digest.hexdigest() == blob.name
+
+
+def refuse_spoilt(what: str, blobs: list[Path]) -> None:
+    """Remove what is spoilt from the hub's cache, so that nobody takes it for whole, and say so.
+
+    Raises:
+        InputError: always.
+    """
+    for blob in blobs:
+        blob.unlink(missing_ok=True)
+    raise InputError(f"{what} came from {endpoint()} with other bytes than announced", got=f"{len(blobs)} such files",
+                     fix=f"They were removed from the cache; try again, or another mirror. {NO_HUB}")  # fmt: skip
 
 
 def _answers() -> bool:
@@ -84,6 +123,15 @@ def _answers() -> bool:
         return True
     except (OSError, ValueError):
         return False
+
+
+def _of_the_network(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is one of the libraries that speak HTTP: an answer that breaks off, say."""
+    while error is not None:
+        if type(error).__module__.startswith(("http", "requests", "urllib3", "aiohttp")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_line(error: Exception) -> str:
@@ -102,7 +150,7 @@ def tables(name: str, subset: str | None) -> dict[str, Table]:
     origin = f"{name}/{subset}" if subset else name
     with asking(f"The data set '{origin}'"):
         try:
-            found = datasets.load_dataset(_canonical(name), subset)
+            found = _loaded(_canonical(name), subset, f"The data set '{origin}'")
         except datasets.exceptions.DatasetNotFoundError:
             raise InputError(
                 f"The data set '{origin}' is not on {endpoint()}, or is private", fix=f"Check the id. {NO_HUB}"
@@ -112,6 +160,41 @@ def tables(name: str, subset: str | None) -> dict[str, Table]:
             fix = "Name one of them with --data.subset" if several else NO_HUB
             raise InputError(f"The data set '{origin}' cannot be loaded", got=_first_line(error), fix=fix) from None
     return {str(split): _table(f"{origin} ({split})", rows) for split, rows in found.items()}
+
+
+def _loaded(repository: str, subset: str | None, what: str) -> Any:
+    """A data set as the hub announces it: where the bytes in the cache are others, it is downloaded once more.
+
+    Raises:
+        InputError: they are others again; nothing of them stays in the cache, nor what was made of them.
+    """
+    import datasets
+
+    for mode in (None, "force_redownload"):
+        found, failed = None, None
+        try:
+            found = datasets.load_dataset(repository, subset, download_mode=mode)
+        except Exception as error:  # spoilt bytes fail in any way
+            failed = error
+        wrong = spoilt(_cached(repository))
+        if failed and not wrong:
+            raise failed
+        if not wrong:
+            break
+        for blob in wrong:
+            blob.unlink()
+        for file in [file for rows in (found or {}).values() for file in rows.cache_files]:
+            shutil.rmtree(Path(file["filename"]).parent, ignore_errors=True)
+    else:
+        refuse_spoilt(what, wrong)
+    return found
+
+
+def _cached(repository: str) -> list[Path]:
+    """What lies in the hub's cache of a data set."""
+    from huggingface_hub import constants
+
+    return sorted(Path(constants.HF_HUB_CACHE).glob(f"datasets--{repository.replace('/', '--')}/snapshots/*/**/*.*"))
 
 
 def _canonical(name: str) -> str:

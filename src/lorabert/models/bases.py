@@ -98,9 +98,17 @@ def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    with hub.asking(f"The base '{name}'"):
+    what = f"The base '{name}'"
+    with hub.asking(what):
         try:
-            return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+            if wrong := hub.spoilt(folder.rglob("*.*")):
+                for blob in wrong:
+                    blob.unlink()
+                folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+                if wrong := hub.spoilt(folder.rglob("*.*")):
+                    hub.refuse_spoilt(what, wrong)
+            return folder
         except HFValidationError:
             raise InputError(f"There is no base '{name}'", expected="an asset, an existing folder or a hub id") from None
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -159,8 +158,8 @@ class RunFolder:
             Lost: it was removed, moved, or replaced by another.
         """
         if self.hold:
-            self.hold.check("The checkpoints and the record of this run are lost with it, and what was trained since; nothing was "
-                            "written elsewhere. The same command starts it again")  # fmt: skip
+            self.hold.check("Its checkpoints and its record are lost with it, and what was trained since; nothing was written "
+                            "elsewhere. The same command starts the run again")  # fmt: skip
 
     def update(self, **facts: Any) -> None:
         """Add facts to the record and save it."""
@@ -232,8 +231,9 @@ class RunFolder:
 
 
 # What the fast engine's checkpoints hold, and the Trainer's.
-_CHECKPOINT_FILES = ("tensors.safetensors", "progress.json", "complete", "*model*.safetensors*", "adapter_config.json", "config.json",
-                     "README.md", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "trainer_state.json", "training_args.*")  # fmt: skip
+_CHECKPOINT_FILES = ("tensors.safetensors", "progress.json", "complete", "*model*.safetensors*", "adapter_config.json",
+                     "config.json", "README.md", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "trainer_state.json",
+                     "training_args.*")  # fmt: skip
 
 
 def hold(path: Path, wait: float = 0.0) -> locks.Hold:
