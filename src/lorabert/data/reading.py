@@ -126,10 +126,10 @@ def notice(split: EncodedSplit, vocabulary: Vocabulary, trained: float) -> str:
     unknown, tokens = vocabulary.counts(split)
     if not far_above(unknown.sum(), tokens.sum(), trained):
         return ""
-    share = unknown.sum() / tokens.sum()
+    share, unlike = unknown.sum() / tokens.sum(), int(far_above(unknown, tokens, trained).sum())
     return (
-        f"Warning: the base's vocabulary does not know {share:.1%} of the tokens of these texts, and knew all but "
-        f"{trained:.1%} in training ({int(far_above(unknown, tokens, trained).sum()):,} of {len(split):,} texts): the answers to them say little"
+        f"Warning: {share:.1%} of the tokens of these texts are unknown to the base's vocabulary, in training {trained:.1%} were "
+        f"({unlike:,} of {len(split):,} texts): the answers to them say little"
     )
 
 
