@@ -77,6 +77,15 @@ def _device(wanted: str) -> str:
     return wanted
 
 
+def has_gpu(wanted: Device = "auto") -> bool:
+    """Whether a run would compute on a GPU.
+
+    Raises:
+        InputError: the device asked for is not there.
+    """
+    return _device(wanted) != "cpu"
+
+
 def _half_precision(device: str) -> tuple[str | None, str]:
     """The half precision that pays on a device, if any, and why."""
     import torch

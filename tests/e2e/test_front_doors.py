@@ -1,6 +1,7 @@
 """The two scripts at the root, on the real assets and on a hub that answers."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,19 +67,65 @@ def hub(tmp_path_factory):
         yield server
 
 
+# The command in an interpreter in which something is not as it is: a GPU that is there, a training that is not made.
+AS_IF = "import sys; from lorabert import hardware; from lorabert.cli import main; from lorabert.cli.verbs import replicate; "
+GPU = "hardware.has_gpu = lambda *_: True; "
+NO_TRAINING = "replicate.train = lambda *_: None; "
+RUN = "sys.exit(main(['replicate', *sys.argv[1:]]))"
+TOO_LONG = (
+    r"Preset: quickstart \(there is no GPU here, and course would take (about \d+|less than a).* on this processor: measured on "
+    r"\d+ steps? of its base's shapes with random weights, [\d,]+ tokens a second; --preset course runs it\)"
+)
+
+
+@pytest.fixture(scope="module")
+def user(shell, hub, tmp_path_factory):
+    home = tmp_path_factory.mktemp("door")
+    env = loopback_hub.environment(hub, home / "home") | {
+        name: shell.env[name] for name in ("LORABERT_CACHE", "LORABERT_KERNELS", "OMP_NUM_THREADS")
+    }
+    return type(shell)(home, env)
+
+
 @pytest.mark.hub
-def test_replication_takes_the_course_where_the_hub_gives_it_and_its_cache_later(shell, hub, tmp_path):
-    env = loopback_hub.environment(hub, tmp_path / "home") | {"LORABERT_CACHE": shell.env["LORABERT_CACHE"]}
-    user = type(shell)(tmp_path, env)
+def test_without_a_gpu_the_quickstart_runs_though_the_hub_could_give_the_course(user, hub):
+    done = user(*SMALL, "--json", program=[ROOT / "lora_replication.py"])
+    assert done.code == 0, done.err
+    assert re.search(TOO_LONG, done.err)
+    assert done.json["config"]["data"]["name"] == "rotten-tomatoes"
+    assert [str(request) for request in hub.requests if "safetensors" in str(request) or "parquet" in str(request)] == []
+
+
+@pytest.mark.hub
+def test_with_a_gpu_the_course_runs_where_the_hub_gives_it_and_from_its_cache_later(user, hub):
     tiny_limit = ["--model.max_length", "64", "--train.num_train_epochs", "1"]
-    done = user(*tiny_limit, program=[ROOT / "lora_replication.py"])
+    done = user(*tiny_limit, program=["-c", AS_IF + GPU + RUN])
     assert done.code == 0, done.err
     assert "Preset: course (the hub can give it)" in done.out
     asked = len(hub.requests)
-    user.env["HF_HUB_OFFLINE"] = "1"
-    done = user("--json", *tiny_limit, "--out", "offline", program=[ROOT / "lora_replication.py"])
+    offline = type(user)(user.folder, user.env | {"HF_HUB_OFFLINE": "1"})
+    done = offline("--json", *tiny_limit, "--out", "offline", program=["-c", AS_IF + GPU + RUN])
     assert done.code == 0, done.err
     assert "Preset: course (from the cache: HF_HUB_OFFLINE is set)" in done.err
     assert len(hub.requests) == asked
     assert done.json["base"]["revision"] == hub.commit("bert-base-uncased")
     assert done.json["config"]["train"]["learning_rate"] == 5e-5
+    done = offline(*tiny_limit, program=["-c", AS_IF + NO_TRAINING + RUN])  # no GPU: what is in the cache is measured
+    assert re.search(TOO_LONG, done.out), done.out + done.err
+
+
+@pytest.mark.hub
+def test_the_course_runs_without_a_gpu_where_it_is_asked_for(user):
+    done = user("--preset", "course", "--model.max_length", "64", "--train.num_train_epochs", "1", "--json",
+                program=[ROOT / "lora_replication.py"])  # fmt: skip
+    assert done.code == 0, done.err
+    assert "Preset: course (as asked)" in done.err
+    assert done.json["config"]["data"]["name"] == "stanfordnlp/sst2"
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("gpu", ["", GPU])
+def test_where_the_hub_does_not_answer_the_quickstart_runs(shell, tmp_path, gpu):
+    nobody = type(shell)(tmp_path, loopback_hub.environment(None, tmp_path / "home") | {"OMP_NUM_THREADS": "1"})
+    done = nobody(program=["-c", AS_IF + gpu + NO_TRAINING + RUN])
+    assert re.search(r"Preset: quickstart \(course is out of reach: http\S+ cannot be reached", done.out), done.out + done.err

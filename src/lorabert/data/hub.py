@@ -49,6 +49,18 @@ def why_unreachable(model: str) -> str | None:
         return f"{endpoint()} cannot be reached ({getattr(error, 'reason', error)})"
 
 
+def cached_file(model: str, name: str) -> str | None:
+    """Where a file of a model lies in the hub's cache; None when it is not there. Nothing is asked of the hub."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, name)
+    except HFValidationError:  # a folder, or an asset's name
+        return None
+    return found if isinstance(found, str) else None
+
+
 def use_cache_only() -> None:
     """From here on ask nothing of the hub, as if HF_HUB_OFFLINE had been set before the libraries were imported."""
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
+from lorabert.data.pacing import Pace, measure
 from lorabert.files import write_atomically
 from lorabert.hardware import Placement, peak_bytes
 from lorabert.models.bases import quiet_transformers
@@ -91,6 +92,29 @@ def _unwrap(model: Any) -> None:
     """Let the model's own forward answer again: accelerate hung one before it that computes in half precision."""
     for name in ("forward", "_original_forward"):
         vars(model).pop(name, None)
+
+
+def pace(model: Any, sample: EncodedSplit, batches: list[np.ndarray], placement: Placement, *, pad_id: int) -> Pace:
+    """Time the padded forward and backward of some batches; the model is left on the CPU, without gradients, as it was."""
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(placement.precision)
+    modes = {module: module.training for module in model.modules()}
+    collate = _Collator(pad_id)
+
+    def step(rows: np.ndarray) -> None:
+        batch = collate([(sample, int(row)) for row in rows])
+        with torch.autocast(placement.device, half, enabled=half is not None):
+            loss = model(**{name: tensor.to(placement.device) for name, tensor in batch.items()}).loss
+        loss.backward()
+        float(loss.detach())  # waits for a GPU
+
+    try:
+        model.to(placement.device).train()
+        return measure(step, batches, sample.lengths)
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.cpu()
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path) -> TrainingArguments:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from lorabert.errors import InputError
 from lorabert.runs import RunFolder
 from lorabert.studies.campaign import Job
-from lorabert.studies.launching import finished
+from lorabert.studies.experiment import foreseeing
+from lorabert.studies.launching import finished, record_at
 
 
 class Watch:
@@ -34,6 +35,7 @@ class Watch:
         self.jobs, self.what, self.tell, self.every, self.silence = jobs, what, tell, every, silence
         self.left = [job for job in jobs if finished(job) is None]
         self.before = self.told = self._work(self.left)
+        self.foreseen = False
         self.runs = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''}"
         self.over = threading.Event()
 
@@ -58,6 +60,7 @@ class Watch:
 
     def _look(self) -> None:
         left, now = [job for job in self.left if finished(job) is None], time.monotonic()
+        self._foresee(left)
         fewer = len(left) < len(self.left)
         if not fewer and now - self.spoke < self.silence:
             return
@@ -66,6 +69,13 @@ class Watch:
             self.spoke, self.told = now, work
             share = f" ({work / len(self.jobs):.0%} of the work{self._rest(work, now - self.started)})" if left else ""
             self.tell(f"{self.what}: {len(self.jobs) - len(left)} of {self.runs} done{share}")
+
+    def _foresee(self, left: Sequence[Job]) -> None:
+        """Say when all may end, as soon as the first steps of one run tell; those that train together end sooner."""
+        estimates = [] if self.foreseen else [record_at(job.out).get("estimate") for job in left]
+        if found := next((estimate for estimate in estimates if estimate), None):
+            self.foreseen = True
+            self.tell(f"{self.what}: {foreseeing.left(found['seconds'] * len(left))}, by the first steps of one run")
 
     def _rest(self, work: float, seconds: float) -> str:
         """How long the rest may take, if all of it goes as fast as what was done here."""

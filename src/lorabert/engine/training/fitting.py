@@ -23,7 +23,7 @@ from lorabert.errors import Unsupported
 from lorabert.hardware import Placement, available_bytes, give_back, peak_bytes
 from lorabert.runs import Fit, Log
 
-_DEVICES = ("cpu", "cuda")
+DEVICES = ("cpu", "cuda")
 # What records steps, where that pays.
 _GRAPHS: dict[str, type[CudaGraphs]] = {"cuda": CudaGraphs}
 # More than so many at once gain little.
@@ -129,7 +129,7 @@ class _Team:
         device, precision = first.placement.device, first.placement.precision
         if precision not in DTYPES:
             raise Unsupported(f"The fast engine does not train in {precision}")
-        if device not in _DEVICES:
+        if device not in DEVICES:
             raise Unsupported(f"The fast engine does not train on {device}")
         self.first, self.display, self.device = first, display, device
         self.base = PackedBase(classifier_of(first.model.to(device)), DTYPES[precision])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, Log
 from lorabert.studies import reporting
 from lorabert.studies.experiment import origins
+from lorabert.studies.experiment.foreseeing import Foreseen, foresee, told
+from lorabert.studies.experiment.shortening import shorter
 
 Say = Callable[[str], None]
 _TEXTS_LOOKED_AT = 500
@@ -35,8 +38,12 @@ _TEXTS_LOOKED_AT = 500
 class Prepared:
     """All that a run needs, checked before anything is written.
 
-    `parameters` are the base's, by its own names; `shared` is what stands in several splits, and `unknown_share` the share of
-    each split's tokens that the base's vocabulary does not know.
+    Attributes:
+        parameters: the base's, by its own names.
+        shared: what stands in several splits.
+        unknown_share: the share of each split's tokens that the base's vocabulary does not know.
+        foreseen: what a few steps showed of the time that it will take, where that was asked for.
+        shorter: what would make it shorter, where it is long.
     """
 
     settings: RunConfig
@@ -52,6 +59,8 @@ class Prepared:
     model: Any
     trainable: Trainable
     seconds: dict[str, float]
+    foreseen: Foreseen | None = None
+    shorter: list[str] = field(default_factory=list)
 
     def plan(self) -> BatchPlan:
         """The batches of every epoch; the rows of each are those of all processes together."""
@@ -72,13 +81,17 @@ class Prepared:
         )  # fmt: skip
 
 
-def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> Prepared:
+def prepare(
+    settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None, *, measure: bool = False, tell: bool = True
+) -> Prepared:
     """Read the data, load the base, apply the method and encode the texts.
 
     Args:
         settings: the resolved configuration.
         say: called with each line for people.
         frozen: tensors of the same base that another run holds, to be shared.
+        measure: take a few steps, to foresee when the run will end, before anything takes long.
+        tell: say so at once; not where part of the run may be done already.
 
     Raises:
         InputError: the data, the base or the configuration cannot be used.
@@ -109,6 +122,14 @@ def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> 
     for line in reporting.leftovers_lines(loaded):
         say(line)
     say(str(trainable))
+    foreseen = None
+    if measure:
+        with suppress(Exception):  # of a base that cannot be computed with the rehearsal says what it is
+            foreseen = foresee(model, tokenizer, splits, settings, placement)
+    options = shorter(foreseen, settings, placement, model, len(splits.train)) if foreseen else []
+    if foreseen and tell:
+        say(told(foreseen.seconds, options))
+    clock.lap("foresee")
     encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
     say(reporting.truncation_line(encoded, settings.model.max_length))
     unknown_share = _unknown_share(encoded, splits, tokenizer, say)
@@ -116,7 +137,7 @@ def prepare(settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None) -> 
     rehearse(Classifier(model, tokenizer, splits.label_names, settings.model.max_length), encoded.train, base.name)
     clock.lap("rehearse")
     return Prepared(settings, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
-                    trainable, clock.seconds)  # fmt: skip
+                    trainable, clock.seconds, foreseen, options)  # fmt: skip
 
 
 def _unknown_share(encoded: Encoded, splits: Splits, tokenizer: Any, say: Say) -> dict[str, float]:

@@ -21,6 +21,7 @@ from lorabert.runs import Fit, RunFolder
 from lorabert.shipping import adapters
 from lorabert.studies import reporting, tracking
 from lorabert.studies.experiment import origins
+from lorabert.studies.experiment.expecting import Expectation
 from lorabert.studies.experiment.preparing import Clock, Prepared, Say, facts, prepare
 from lorabert.studies.experiment.scoring import baselines_of, score
 
@@ -102,7 +103,9 @@ def begin(
     tracking.check(settings.train.report_to)
     run = runs.find(settings, out) if resume else None
     try:
-        prepared = prepare(settings, say, frozen)
+        # Of runs that share a base the first one is measured for all.
+        measure = frozen is None and not (run and run.record.get("status") == "done")
+        prepared = prepare(settings, say, frozen, measure=measure, tell=not resume)
         known = facts(prepared)
         if expected and known["data"]["fingerprint"] != expected:
             raise origins.Changed(f"The data of '{prepared.splits.origin}' have changed since this study began",
@@ -126,9 +129,10 @@ def begin(
         raise
     say(f"Run folder: {run.path}")
     processes.tell("run", str(run.path.resolve()))
-    begun = Begun(prepared, run, watch)
+    begun = Begun(prepared, run, say, watch)
     with begun.told_how_it_ended():
         begun.track()
+        begun.expected.note(tell=resume)
         begun.baselines(known)
     return begun
 
@@ -159,8 +163,9 @@ class Begun:
         run: its folder; each part is in the record before the next begins.
     """
 
-    def __init__(self, ready: Prepared, run: RunFolder, watch: Watch | None = None) -> None:
+    def __init__(self, ready: Prepared, run: RunFolder, say: Say, watch: Watch | None = None) -> None:
         self.ready, self.run, self.watch = ready, run, watch
+        self.expected = Expectation(ready, run, say)
         self.tracker: tracking.Tracker | None = None
         self.clock = Clock(ready.seconds)
 
@@ -176,12 +181,14 @@ class Begun:
         self.run.update(status="running", **known)
         self.run.update(baselines=baselines_of(self.ready) if self.ready.settings.train.baselines else {})
         self.clock.lap("baselines")
+        self.expected.training()
 
     def log(self, event: dict[str, Any]) -> None:
         """Keep an event of the training, and show it to whoever watches."""
         self.run.log(event)
         if self.tracker:
             self.tracker.log(event)
+        self.expected.saw(event)
         if self.watch:
             self.watch(event)
 
@@ -194,6 +201,7 @@ class Begun:
         self.clock.lap("train")
         trained = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
         adapters.save(run.adapter, trained, ready.base, ready.loaded, self._described)
+        self.expected.over()
         run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         run.clear_checkpoints()
         run.release()

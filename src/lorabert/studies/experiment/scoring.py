@@ -11,10 +11,8 @@ from lorabert.config import RunConfig
 from lorabert.data.splitting import sample
 from lorabert.engine.prediction import features
 from lorabert.evidence import baselines, metrics, statistics
+from lorabert.studies.experiment.foreseeing import FROZEN_BASE_TEXTS
 from lorabert.studies.experiment.preparing import Prepared, Say, prepare
-
-# The frozen base reads at most this many training texts for its linear baseline, so that it stays cheap.
-_FROZEN_BASE_TEXTS = 4_000
 
 
 def score(labels: np.ndarray, predicted: np.ndarray, label_names: list[str]) -> dict[str, Any]:
@@ -36,7 +34,7 @@ def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
 def baselines_of(ready: Prepared) -> dict[str, Any]:
     """What the test split can be predicted with for next to nothing; the frozen base is the model before training."""
     splits, names = ready.splits, ready.splits.label_names
-    some = np.array(sample(len(splits.train), _FROZEN_BASE_TEXTS, seed=0))
+    some = np.array(sample(len(splits.train), FROZEN_BASE_TEXTS, seed=0))
     batch = ready.settings.train.per_device_eval_batch_size
     read = {
         name: features(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id, batch_size=batch,

@@ -166,12 +166,17 @@ class _Search:
                 broken[trial.number] = str(error)
         # Equal trials share a folder, and so one training.
         once = {job.out: job for job in jobs.values()}
-        records = dict(zip(once, campaign.run(list(once.values()), concurrent=self.together, say=_silent), strict=True))
+        records = dict(zip(once, campaign.run(list(once.values()), concurrent=self.together, say=self._heard), strict=True))
         self.done_here += len(batch)
         for trial in batch:
             job = jobs.get(trial.number)
             record = records[job.out] if job else {"status": "failed", "error": broken[trial.number]}
             self._tell(trial, record, job.out if job else None)
+
+    def _heard(self, line: str) -> None:
+        """Of a trial's own lines the one that tells how long it will take."""
+        if "left: ends near" in line:
+            self.say(f"This trial: {line.splitlines()[0]}")
 
     def _job(self, trial: optuna.Trial) -> campaign.Job:
         values = {"train.baselines": False, **self.study.values(trial)}
@@ -221,10 +226,6 @@ def _selection_data(splits: sources.Splits) -> str:
 def _unfinished(found: dict[str, Any]) -> str:
     why = found["error"].rstrip(".")
     return why if found.get("pruned") else f"failed ({why})"
-
-
-def _silent(_: str) -> None:
-    """A trial's own lines, which would be the same for each."""
 
 
 def _listed(values: dict[str, Any]) -> str:
