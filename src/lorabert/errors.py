@@ -45,6 +45,22 @@ class MismatchError(InputError):
         super().__init__(f"{what} was refused: {listed}", fix=fix)
 
 
+class Diverged(InputError):
+    """A training whose loss is no number any more: it has no adapter to leave.
+
+    Args:
+        where: such as `step 12`.
+        rate: the learning rate that it trained at.
+    """
+
+    def __init__(self, where: str, rate: float) -> None:
+        super().__init__(
+            f"The training diverged: the loss of {where} is not a finite number",
+            fix=f"Lower the learning rate (--train.learning_rate {rate / 10:g} instead of {rate:g}), or begin it more slowly "
+            "(--train.warmup 0.1); with fp16 also try --train.precision fp32",
+        )
+
+
 class Unsupported(InputError):
     """The fast engine does not know this architecture or method; the reference engine does.
 

@@ -19,12 +19,14 @@ from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.pacing import Pace, measure
+from lorabert.errors import Diverged
 from lorabert.files import write_atomically
 from lorabert.hardware import Placement, peak_bytes
 from lorabert.models.bases import quiet_transformers
 from lorabert.runs import Fit, Log
 
 _COMPLETE = "complete"
+_LOOK_EVERY = 8
 
 
 def fit(
@@ -215,10 +217,27 @@ class _PlannedTrainer(Trainer):
 
     def __init__(self, *, plan: BatchPlan, loraplus_lr_ratio: float, **arguments: Any) -> None:
         self.plan, self.loraplus_lr_ratio = plan, loraplus_lr_ratio
+        self.unseen: list[torch.Tensor] = []
         super().__init__(**arguments)
         # Classifiers take any keyword but leave num_items_in_batch unused. Told that they do (as it guesses from **kwargs),
         # the Trainer would add up the mean losses of accumulated batches, and report the sum, instead of averaging them.
         self.model_accepts_loss_kwargs = False
+
+    def training_step(self, *arguments: Any, **words: Any) -> torch.Tensor:
+        """The Trainer's, with a look at the losses: of each step on a CPU, of several at once where a look would wait for a GPU.
+
+        Raises:
+            Diverged: one of them is no number; with fp16 all of them.
+        """
+        loss = super().training_step(*arguments, **words)
+        self.unseen.append(loss.detach())
+        several = self.args.fp16 or loss.device.type != "cpu"
+        if len(self.unseen) >= (_LOOK_EVERY if several else 1):
+            strange = ~torch.isfinite(torch.stack(self.unseen))
+            if strange.all() if self.args.fp16 else strange.any():
+                raise Diverged(f"step {self.state.global_step + 1}", self.args.learning_rate)
+            self.unseen.clear()
+        return loss
 
     def get_train_dataloader(self) -> Any:
         loader = torch.utils.data.DataLoader(
@@ -264,6 +283,8 @@ class _Reporting(TrainerCallback):
             self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
             self._write(f"step {state.global_step}: loss {float(logs['loss']):.4f}")
         elif "eval_loss" in logs:
+            if not math.isfinite(logs["eval_loss"]):
+                raise Diverged(f"the validation split after epoch {state.epoch:g}", args.learning_rate)
             event |= {"event": "validation", "loss": float(logs["eval_loss"])}
             self._write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}")
         else:

@@ -2,7 +2,7 @@
 
     runs/<name>/
         config.yaml           the resolved configuration
-        run.json              the record; `status` is running, done, interrupted, stopped or failed
+        run.json              the record; `status` is running, done, interrupted, stopped, diverged or failed
         metrics.jsonl         one line an event, only ever appended to
         predictions.parquet   one row an example: index, split, label, logits
         checkpoints/          what --resume goes on from

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ from lorabert.engine.training.checkpoints import Progress
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.optimising import Optimising, steps_per_epoch
 from lorabert.engine.training.vocabulary import Vocabulary
-from lorabert.errors import InputError
+from lorabert.errors import Diverged, InputError
 from lorabert.files import disk_errors
 from lorabert.hardware import Placement
 from lorabert.runs import Log
+
+_PATIENCE_IN_FP16 = 5  # steps in a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ class Run:
         self.progress = Progress()
         self.seconds = 0.0
         self.examples = 0
-        self._in_step, self._loss = 1, 0.0
+        self._in_step, self._loss, self._strange = 1, 0.0, 0
         if job.resume:
             self._resume()
         display.begin(self.steps - self.progress.step, self.progress.step)
@@ -178,14 +181,27 @@ class Run:
         self._loss += loss
 
     def _step(self, epoch: float) -> None:
-        self.progress.loss_sum += self.optimising.add_up(self._loss)
-        self._loss = 0.0
+        loss, self._loss = self.optimising.add_up(self._loss), 0.0
+        self._check(loss, f"step {self.optimising.steps + 1}")
+        self.progress.loss_sum += loss
         rate = self.optimising.learning_rate
         self.optimising.step()
         self.progress.step, self.progress.skipped = self.optimising.steps, self.optimising.skipped
         self.display.step()
         if self.progress.step % self.job.settings.logging_steps == 0:
             self._report(epoch, rate)
+
+    def _check(self, loss: float, where: str) -> None:
+        """Stop a training whose loss is no number, before its weights follow.
+
+        With fp16 a single one may be, of a batch whose activations were too large for it: such a step is skipped.
+
+        Raises:
+            Diverged: it is not.
+        """
+        self._strange = 0 if math.isfinite(loss) else self._strange + 1
+        if self._strange > (_PATIENCE_IN_FP16 if self.job.placement.precision == "fp16" else 0):
+            raise Diverged(where, self.job.settings.learning_rate or 0.0)
 
     def _report(self, epoch: float, rate: float) -> None:
         loss = self.progress.loss_sum / (self.progress.step - self.progress.reported)
@@ -198,6 +214,8 @@ class Run:
     def _validate(self) -> None:
         """Measure the validation loss, and count the epochs since the last lower one."""
         progress, loss = self.progress, self._validation_loss()
+        if not math.isfinite(loss):
+            raise Diverged(f"the validation split after epoch {progress.epochs}", self.job.settings.learning_rate or 0.0)
         self.display.validation(self.job.name, progress.epochs, loss)
         self.job.log({"step": progress.step, "epoch": float(progress.epochs), "event": "validation", "loss": loss})
         if progress.best_loss is None or loss < progress.best_loss:

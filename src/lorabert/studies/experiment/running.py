@@ -14,7 +14,7 @@ import numpy as np
 from lorabert import processes, runs
 from lorabert.config import RunConfig
 from lorabert.engine.prediction import Classifier
-from lorabert.errors import InputError, Unsupported
+from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.files import disk_errors
 from lorabert.locks import Lost
 from lorabert.runs import Fit, RunFolder
@@ -248,7 +248,7 @@ class Begun:
         """Note in the record how the run ended."""
         if self.tracker:
             self.tracker.finish()
-        ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
+        ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped", Diverged: "diverged"}
         with suppress(OSError, Lost):
             self.run.update(status=next((end for kind, end in ends.items() if isinstance(error, kind)), "failed"))
         self.run.release()
