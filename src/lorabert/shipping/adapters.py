@@ -8,6 +8,7 @@ The manifest holds the hash of every file, the base's identity, the labels, and 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,20 @@ from lorabert.folders import whole_folder
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
-from lorabert.shipping import fingerprints, tokenizer_files
-from lorabert.shipping.manifests import ADAPTER, MANIFEST, RESTORE, SCHEMA_VERSION, differences, file_entries, manifest_of, sealed
+from lorabert.shipping import claims, fingerprints, tokenizer_files
+from lorabert.shipping.claims import SETTINGS, WEIGHTS
+from lorabert.shipping.manifests import (
+    ADAPTER,
+    MANIFEST,
+    RESTORE,
+    SCHEMA_VERSION,
+    base_problems,
+    differences,
+    file_entries,
+    manifest_of,
+    sealed,
+)
 
-WEIGHTS = "adapter_model.safetensors"
 Describe = Callable[[Classifier], tuple[dict[str, Any], str]]
 
 
@@ -51,7 +62,7 @@ def save(folder: Path, trained: Classifier, base: Base, loaded: LoadedBase, desc
     with disk_errors(folder), whole_folder(folder, strangers) as beside:
         _write_weights(beside, trained, base)
         tokenizer_files.write(beside, base.folder, trained)
-        shipped = _opened(beside, base, trained.label_names, trained.max_length)
+        shipped = _opened(beside, base, trained.label_names, trained.max_length, pairs=False)
         answers = _answers(trained, shipped)
         facts, card = describe(shipped)
         (beside / "README.md").write_text(card, encoding="utf-8", newline="\n")
@@ -91,6 +102,11 @@ def _write_weights(folder: Path, classifier: Classifier, base: Base) -> None:
     settings = classifier.model.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = _for_plain_tools(base)
     classifier.model.save_pretrained(folder, save_embedding_layers=False)
+    written = json.loads((folder / SETTINGS).read_bytes())
+    for key in ("target_modules", "modules_to_save"):  # sets, whose order is another in every process
+        if isinstance(written[key], list):
+            written[key] = sorted(set(written[key]))
+    (folder / SETTINGS).write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
 
 
 def _for_plain_tools(base: Base) -> tuple[str, str | None]:
@@ -109,7 +125,7 @@ def _manifest(folder: Path, classifier: Classifier, base: Base, loaded: LoadedBa
         "schema_version": SCHEMA_VERSION,
         "kind": ADAPTER,
         "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256,
-                 "model_type": classifier.model.config.model_type},
+                 "settings": dict(base.settings), "model_type": classifier.model.config.model_type},
         "labels": classifier.label_names,
         "problem_type": "single_label_classification",
         "max_length": classifier.max_length,
@@ -155,18 +171,14 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     manifest = manifest_of(folder)
     problems = differences(folder, manifest)
     recorded = manifest["base"]
-    revision = None if base_name else recorded["revision"]
+    revision = None if base_name else recorded.get("revision")
     try:
         base = bases.find(ModelConfig(name=base_name or recorded["name"], revision=revision))
     except InputError as error:
         if problems:
             raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=RESTORE) from None
         raise
-    if base.sha256 != recorded["sha256"]:
-        problems.append(
-            f"it belongs to the base '{recorded['name']}' with weights {recorded['sha256'][:12]}…, "
-            f"and the base '{base.name}' has weights {base.sha256[:12]}…"
-        )
+    problems += base_problems(recorded, base)
     if problems:
         raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
     return manifest, base
@@ -183,7 +195,8 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
         MismatchError: a file, the base, the labels or the answers differ; every mismatch is named.
     """
     manifest, base = verify(folder, base_name)
-    classifier = _opened(folder, base, manifest["labels"], manifest["max_length"])
+    pairs = manifest.get("data", {}).get("columns", {}).get("text_pair") is not None
+    classifier = _opened(folder, base, manifest["labels"], manifest["max_length"], pairs=pairs)
     difference, problems = fingerprints.compared(classifier, manifest["fingerprint"])
     if problems:
         raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
@@ -191,19 +204,24 @@ def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[s
     return classifier, manifest
 
 
-def _opened(folder: Path, base: Base, label_names: list[str], max_length: int) -> Classifier:
+def _opened(folder: Path, base: Base, label_names: list[str], max_length: int, *, pairs: bool) -> Classifier:
     """The classifier that an adapter's files make on its base, nothing verified.
 
     Raises:
-        MismatchError: PEFT cannot put them on the base.
+        InputError: a file is damaged, or the tokenizer is another base's.
+        MismatchError: they claim what they do not hold, or PEFT cannot put them on the base.
     """
     import peft
 
+    claimed = claims.check(folder, len(label_names))
     loaded = bases.load(base, label_names)
+    claims.check_base(folder, claimed, loaded.model)
     tokenizer = bases.load_tokenizer(folder)
+    bases.check_fit(tokenizer, loaded.model, max_length, pairs=pairs)
     try:
         with bases.quiet_transformers():
             model = peft.PeftModel.from_pretrained(loaded.model, str(folder)).eval()
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise MismatchError(f"The adapter {folder}", [f"PEFT cannot put it on the base: {str(error).splitlines()[0]}"]) from None
+    except Exception as error:  # what it makes of damaged settings is no bug of ours
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MismatchError(f"The adapter {folder}", [f"PEFT cannot put it on the base: {reason}"]) from None
     return Classifier(model, tokenizer, label_names, max_length)

@@ -43,7 +43,12 @@ def taken(classifier: Classifier) -> dict[str, Any]:
 
 def compared(classifier: Classifier, recorded: dict[str, Any], tolerance: float = TOLERANCE) -> tuple[float, list[str]]:
     """The largest difference from recorded logits (0.0 is bit-identical), and what is wrong with it, a sentence each."""
-    wanted, found = np.array(recorded["logits"], dtype=np.float32), _logits(classifier, recorded["texts"])
+    wanted = np.array(recorded["logits"], dtype=np.float32)
+    if (
+        not wanted.size or not np.isfinite(wanted).all()
+    ):  # nothing differs from no answer, and no difference from infinity is too large
+        return float("inf"), ["no finite answers were recorded with it, so that there is nothing to check it by"]
+    found = _logits(classifier, recorded["texts"])
     if wanted.shape != found.shape:
         return float("inf"), [f"it gives {found.shape[1]} logits a text, and {wanted.shape[1]} were recorded"]
     difference = float(np.abs(found - wanted).max())

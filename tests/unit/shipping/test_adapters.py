@@ -370,14 +370,28 @@ def test_every_mismatch_is_in_one_message(adapter, only_verified):
         adapters.load(adapter, "../nowhere/at/all")
 
 
-def test_a_base_whose_configuration_was_changed_is_caught_by_its_answers(adapter, tiny_base):
+def test_a_base_whose_configuration_was_changed_is_refused_and_by_an_older_manifest_caught_by_its_answers(adapter, tiny_base):
     shutil.copytree(tiny_base, "base")
     assert adapters.load(adapter, "base")[1]["fingerprint"]["largest_difference"] == 0.0
     file = Path("base/config.json")
     settings = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(settings | {"num_hidden_layers": 1}), encoding="utf-8")
+    file.write_text(json.dumps(settings | {"hidden_act": "relu"}), encoding="utf-8")
+    with pytest.raises(MismatchError, match=r"config\.json of the base 'base' is not the one it was trained with"):
+        adapters.load(adapter, "base")
+    manifest = adapters.manifest_of(adapter)
+    del manifest["base"]["settings"]
+    (adapter / "lorabert.json").write_bytes(manifests.sealed(manifest))
     with pytest.raises(MismatchError, match="logits differ from the recorded ones"):
         adapters.load(adapter, "base")
+
+
+def test_a_tokenizer_of_the_base_that_was_changed_is_refused_and_one_that_is_missing_is_not_needed(adapter, tiny_base):
+    shutil.copytree(tiny_base, "base")
+    (Path("base") / "tokenizer.json").unlink()
+    adapters.verify(adapter, "base")
+    (Path("base") / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(MismatchError, match=r"tokenizer\.json of the base 'base' is not the one"):
+        adapters.verify(adapter, "base")
 
 
 def test_loading_does_not_depend_on_the_random_state(adapter):

@@ -22,7 +22,7 @@ from lorabert.errors import InputError, MismatchError, Unsupported
 from lorabert.models import bases
 from lorabert.models.bases import Base
 from lorabert.models.families import FAMILIES
-from lorabert.shipping import manifests
+from lorabert.shipping import claims, manifests
 
 log = logging.getLogger(__name__)
 _WEIGHTS = "adapter_model.safetensors"
@@ -102,20 +102,15 @@ class Loader:
     def _load(self, name: str, folder: Path) -> Served:
         manifest = manifests.manifest_of(folder)
         problems = manifests.differences(folder, manifest)
-        recorded = manifest["base"]
-        if recorded["sha256"] != self._base.sha256:
-            problems.append(
-                f"it belongs to the base '{recorded['name']}' with weights {recorded['sha256'][:12]}…, "
-                f"and '{self._base.name}' with weights {self._base.sha256[:12]}… is served"
-            )
+        problems += manifests.base_problems(manifest["base"], self._base)
         if problems:
             raise MismatchError(f"The adapter {name!a}", problems)
         logits = np.array(manifest["fingerprint"]["logits"], np.float32)
         labels = labels_of(manifest)
         texts = [str(text) for text in manifest["fingerprint"]["texts"]]
-        if logits.shape != (len(texts), len(labels)):
-            found = f"it has {len(texts)} recorded texts, {len(labels)} labels and logits of shape {logits.shape}"
-            raise MismatchError(f"The adapter {name!a}", [found])
+        if not texts:
+            raise MismatchError(f"The adapter {name!a}", ["no answers were recorded with it to check it by"])
+        claims.check(folder, len(labels))
         with shareable(f"The adapter {name!a}"):
             adapter = read(folder, self._shared)
         if wrong := misfits(adapter, self._model, len(labels)):

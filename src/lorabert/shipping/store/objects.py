@@ -30,7 +30,7 @@ def problems(folder: Path) -> list[str]:
     except MismatchError as error:
         return error.problems
     except InputError as error:
-        return [error.wrong]
+        return [f"{error.wrong}: {error.got}" if error.got else error.wrong]
     except OSError as error:
         return [f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"]
 

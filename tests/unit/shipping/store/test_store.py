@@ -90,14 +90,34 @@ def test_files_that_the_manifest_does_not_name_are_not_taken(store):
 
 
 def test_adding_takes_content_and_follows_links_as_a_hub_cache_has_them(store):
-    adapter = Path("linked")
-    adapter.mkdir()
-    for path in handmade.adapter("other", 5).iterdir():
-        (adapter / path.name).symlink_to(path.resolve())
+    adapter = Path("models--someone--emotion/snapshots/0123")
+    adapter.mkdir(parents=True)
+    for path in handmade.adapter("models--someone--emotion/blobs", 5).iterdir():
+        (adapter / path.name).symlink_to(Path("../../blobs") / path.name)
     folder = store.folder(store.add(adapter, "emotion"))
-    shutil.rmtree("other")
+    shutil.rmtree("models--someone--emotion/blobs")
     assert not any(path.is_symlink() for path in folder.iterdir())
     assert "emotion@3" in only_whole(store)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes, and links need a right")
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "folder"])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "README.md", "lorabert.json"])
+def test_what_is_no_file_of_the_adapters_own_folder_is_not_added(store, name, kind):
+    adapter = handmade.adapter("other", 5)
+    (adapter / name).rename("elsewhere")
+    if kind == "link":
+        (adapter / name).symlink_to(Path("elsewhere").resolve())
+    elif kind == "device":
+        (adapter / name).symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(adapter / name)
+    else:
+        (adapter / name).mkdir()
+    before = only_whole(store)
+    with pytest.raises(InputError, match=f"{name} is a"):
+        store.add(adapter, "emotion")
+    assert only_whole(store) == before
 
 
 @pytest.mark.parametrize("reference", ["emoton", "emotion@3", "emotion@9", "topics", "emotion@sha256:00000000", "zzz"])
