@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -116,9 +117,27 @@ def output(*, as_json: bool) -> Iterator[Output]:
     if not as_json:
         yield Output(sys.stdout, as_json=False)
         return
-    stdout = sys.stdout
-    with redirect_stdout(sys.stderr):
+    with _set_apart(sys.stdout) as stdout, redirect_stdout(sys.stderr):
         yield Output(stdout, as_json=True)
+
+
+@contextmanager
+def _set_apart(stdout: TextIO) -> Iterator[TextIO]:
+    """Stdout under another descriptor, its own leading to stderr: libraries in Rust and C++ print to the descriptor."""
+    try:
+        number, errors = stdout.fileno(), sys.stderr.fileno()
+        stdout.flush()
+        kept = os.dup(number)
+    except (OSError, ValueError, AttributeError):  # a notebook's or a test's
+        yield stdout
+        return
+    try:
+        os.dup2(errors, number)
+        with suppress(BrokenPipeError), open(kept, "w", encoding="utf-8", closefd=False) as apart:
+            yield apart
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 def metrics_table(out: Output, title: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -6,20 +6,27 @@ An entry never changes once it is there. Removing a version adds a file beside i
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorabert.errors import InputError
 from lorabert.files import write_atomically
+from lorabert.received import oddity
 from lorabert.shipping import manifests
+from lorabert.shipping.documents.kinds import record, text, whole, wrong
 from lorabert.shipping.store import names
 
 ENTRY = "entry.json"
 REMOVED = "removed.json"
 SCHEMA_VERSION = 1
 _SEAL = "entry_sha256"
+_TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 @dataclass(frozen=True)
@@ -75,21 +82,49 @@ def slots_of(folder: Path) -> list[Slot]:
 
 
 def _slot(folder: Path, name: str, version: int) -> Slot:
-    if (folder / REMOVED).exists():
+    problem = _oddity(folder)
+    if problem is None and (folder / REMOVED).exists():
         return Slot(name, version, None, None, removed=_when(folder / REMOVED))
-    try:
-        document = manifests.unsealed((folder / ENTRY).read_bytes(), _SEAL)
-    except OSError as error:
-        return Slot(name, version, None, f"{ENTRY} cannot be read ({error.strerror})", None)
-    if document is None:
-        return Slot(name, version, None, f"{ENTRY} was changed after it was written", None)
-    try:
-        entry = Entry(**{field.name: document[field.name] for field in dataclasses.fields(Entry)})
-    except KeyError:
-        return Slot(name, version, None, f"{ENTRY} lacks what an entry holds", None)
-    if (entry.name, entry.version) != (name, version) or not names.is_sha256(entry.sha256):
-        return Slot(name, version, None, f"{ENTRY} belongs to {entry.name}@{entry.version}", None)
+    document = _read(folder / ENTRY) if problem is None else problem
+    if isinstance(document, str):
+        return Slot(name, version, None, document, None)
+    if problem := next(_ENTRY(document, ""), None):
+        return Slot(name, version, None, f"in {ENTRY} {problem}", None)
+    entry = Entry(**{field.name: document[field.name] for field in dataclasses.fields(Entry)})
+    if (entry.name, entry.version) != (name, version):
+        return Slot(name, version, None, f"{ENTRY} belongs to {names.shown(entry.reference)[1:-1]}", None)
     return Slot(name, version, entry, None, None)
+
+
+def _oddity(folder: Path) -> str | None:
+    """What keeps a version's folder from being one of the store's own."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return "its entry is a link that leads out of the store"
+    for name in (ENTRY, REMOVED):
+        if os.path.lexists(folder / name) and (odd := oddity(folder / name, folder)) is not None:
+            return f"{name} {odd}"
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | str:
+    """An entry's document, or why it cannot be read."""
+    try:
+        document = manifests.unsealed(path.read_bytes(), _SEAL)
+    except OSError as error:
+        return f"{ENTRY} cannot be read ({error.strerror})"
+    return f"{ENTRY} was changed after it was written" if document is None else document
+
+
+def _time(value: Any, where: str) -> Iterator[str]:
+    """When it was added, as `now` writes it."""
+    try:
+        datetime.datetime.strptime(value, _TIME)
+    except (ValueError, TypeError):
+        yield wrong(value, where, "a time")
+
+
+_SHA256 = text(64, "[0-9a-f]{64}", "a sha256 in hex")
+_ENTRY = record({"name": text(names.LONGEST), "version": whole(1, 10**9), "sha256": _SHA256, "added": _time})
 
 
 def _when(path: Path) -> str:
@@ -108,10 +143,16 @@ def write_entry(folder: Path, entry: Entry) -> Path:
 
 
 def write_removal(folder: Path) -> None:
-    """Mark a version as removed."""
+    """Mark a version as removed.
+
+    Raises:
+        InputError: its folder leads out of the store.
+    """
+    if (problem := _oddity(folder)) is not None:
+        raise InputError(f"The version in {folder} cannot be removed", got=problem, fix="Remove the link by hand")
     write_atomically(folder / REMOVED, (json.dumps({"removed": now()}) + "\n").encode())
 
 
 def now() -> str:
     """The time, as ISO 8601 with its offset."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return time.strftime(_TIME)

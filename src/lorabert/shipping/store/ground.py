@@ -113,7 +113,9 @@ class Ground:
         write_atomically(self.root / MARK, (json.dumps({"schema_version": SCHEMA_VERSION}) + "\n").encode())
 
     def _recognise(self) -> None:
-        """Refuse a folder that is no store, or one of a newer lorabert."""
+        """Refuse a folder that is no store, or one of a newer lorabert, or one whose parts lie elsewhere."""
+        for part in (self.root / MARK, self.root / _LOCK, self.names, self.objects, self.partial):
+            refuse_link(part)
         try:
             version = json.loads((self.root / MARK).read_bytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
@@ -129,6 +131,24 @@ class Ground:
                              fix=f"Write {whole} into it, then `lorabert store verify`")  # fmt: skip
         if version > SCHEMA_VERSION:
             raise InputError(f"The store '{self.root}' was written by a newer lorabert", fix="Update this one")
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a part of a store that leads out of it, or is neither a file nor a folder: nothing is read or written elsewhere.
+
+    Raises:
+        InputError: it does.
+    """
+    if not os.path.lexists(path):
+        return
+    wrong = path.is_symlink() or not (path.is_file() or path.is_dir()) or path.resolve() != path.parent.resolve() / path.name
+    if wrong:
+        raise InputError(
+            f"{path} is no part of a store",
+            got="a link, a pipe or a device",
+            expected="a file or folder of the store's own",
+            fix="Remove it; to keep a store on another disk, link its whole folder",
+        )
 
 
 def move(source: Path, place: Path) -> bool:

@@ -115,7 +115,7 @@ class Store:
         """
         folder = self._ground.objects / entry.sha256
         with self._ground.reading():
-            if not (folder / manifests.MANIFEST).is_file() or objects.address(folder) != entry.sha256:
+            if folder.is_symlink() or not (folder / manifests.MANIFEST).is_file() or objects.address(folder) != entry.sha256:
                 raise MismatchError(f"'{entry.reference}'", objects.problems(folder), fix=_DAMAGED)
         return folder
 

@@ -21,6 +21,8 @@ def address(folder: Path) -> str:
 def problems(folder: Path) -> list[str]:
     """Every mismatch of a stored adapter, a sentence each."""
     try:
+        if folder.is_symlink():
+            return [f"objects/{folder.name} is a link that leads out of the store"]
         if not folder.is_dir():
             return [f"its adapter is missing (objects/{folder.name})"]
         if not (folder / MANIFEST).is_file():
