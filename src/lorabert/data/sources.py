@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,10 @@ def load(data: DataConfig, known: Sequence[str] | None = None) -> Splits:
     return _splits(origin, raw, data, known)
 
 
-def recorded(data: DataConfig, record: Mapping[str, Any]) -> Splits:
+_BACK = "Bring the recorded data back, or evaluate on a file with --data FILE"
+
+
+def recorded(data: DataConfig, record: Mapping[str, Any], elsewhere: Callable[[str], Sequence[Path]] = lambda _: ()) -> Splits:
     """Load what a configuration names, if it still is what was recorded.
 
     Its columns and label names are taken from the record: another version may have found or spelled them otherwise.
@@ -124,20 +127,47 @@ def recorded(data: DataConfig, record: Mapping[str, Any]) -> Splits:
     Args:
         data: the recorded configuration.
         record: the entry `data` of a run's record or of a manifest.
+        elsewhere: of a path as it was named, where else it may lie by now; files are known by their content.
 
     Raises:
         InputError: it cannot be had, or has changed.
     """
     if "columns" in record:
         data = dataclasses.replace(data, **dataclasses.asdict(Columns.recorded(record)))
-    splits = load(data, record.get("labels"))
-    if splits.fingerprint() != record["fingerprint"]:
-        raise InputError(
-            f"The data of '{splits.origin}' are not those that the adapter was trained and tested on",
-            got="another fingerprint of texts and labels",
-            fix="Bring the recorded data back, or evaluate on a file with --data FILE",
-        )
-    return splits
+    tried = [data, *_moved(data, elsewhere)]
+    there = [config for config in tried if all(Path(path).is_file() for path in _files_of(config).values())]
+    if not there:
+        named = dict.fromkeys(path for config in tried for path in _files_of(config).values())
+        raise InputError("The data that this was made from are not where they were", got=f"no {', nor '.join(named)}",
+                         expected="the files that were named for training, in their place or moved together with the run",
+                         fix=_BACK)  # fmt: skip
+    problem: InputError | None = None
+    for config in there:
+        try:
+            splits = load(config, record.get("labels"))
+        except InputError as error:  # another file of that name, perhaps
+            problem = problem or error
+            continue
+        if splits.fingerprint() == record["fingerprint"]:
+            return dataclasses.replace(splits, origin=data.train) if data.train else splits
+    raise problem or InputError(
+        f"The data of '{data.train or data.name}' are not those that the adapter was trained and tested on",
+        got="another fingerprint of texts and labels",
+        fix=_BACK,
+    )
+
+
+def _moved(data: DataConfig, elsewhere: Callable[[str], Sequence[Path]]) -> list[DataConfig]:
+    """The same configuration with its files where else they may lie, all of them moved alike."""
+    named = _files_of(data)
+    places = zip(*(elsewhere(path) for path in named.values()), strict=True)
+    return [dataclasses.replace(data, **dict(zip(named, map(str, paths), strict=True))) for paths in places]  # type: ignore[arg-type]
+
+
+def _files_of(data: DataConfig) -> dict[str, str]:
+    """The files that a configuration names, by their splits."""
+    paths = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {split: path for split, path in paths.items() if path}
 
 
 def labelled(table: Table, columns: Columns, names: list[str], *, skip: bool = False) -> tuple[Split, Examples]:

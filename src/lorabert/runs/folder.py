@@ -113,6 +113,7 @@ class RunFolder:
                 started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 config=settings.to_dict(),
                 config_sha256=settings.sha256(),
+                made_in={"working_folder": os.getcwd(), "run_folder": os.path.abspath(path)},  # noqa: PTH100, PTH109 - see places
                 git=_git_state(),
             )
         return folder

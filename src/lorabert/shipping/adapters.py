@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lorabert.folders import whole_folder
 from lorabert.hardware import package_versions
 from lorabert.models import bases
 from lorabert.models.bases import Base, LoadedBase
+from lorabert.runs import places
 from lorabert.shipping import claims, fingerprints, tokenizer_files
 from lorabert.shipping.claims import SETTINGS, WEIGHTS
 from lorabert.shipping.manifests import (
@@ -171,9 +173,8 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     manifest = manifest_of(folder)
     problems = differences(folder, manifest)
     recorded = manifest["base"]
-    revision = None if base_name else recorded.get("revision")
     try:
-        base = bases.find(ModelConfig(name=base_name or recorded["name"], revision=revision))
+        base = bases.find(ModelConfig(name=base_name)) if base_name else _base(folder, recorded)
     except InputError as error:
         if problems:
             raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=RESTORE) from None
@@ -182,6 +183,39 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     if problems:
         raise MismatchError(f"The adapter {folder}", problems, fix=RESTORE)
     return manifest, base
+
+
+def _base(folder: Path, recorded: dict[str, Any]) -> Base:
+    """The base that an adapter was trained on, by its name; of a folder, wherever it lies by now with those weights.
+
+    Raises:
+        InputError: there is none.
+    """
+    name = recorded["name"]
+    if recorded.get("revision") is not None or name in assets.ASSETS:
+        return bases.find(ModelConfig(name=name, revision=recorded.get("revision")))
+    candidates = [Path(name), *places.elsewhere(folder, name), *_plain_place(folder)]
+    there = [place for place in dict.fromkeys(candidates) if place.is_dir()]
+    if not there:
+        raise InputError(f"The base of the adapter {folder} was the folder '{name}', which is not there",
+                         got=f"no folder {', nor '.join(map(str, dict.fromkeys(candidates)))}",
+                         expected=f"a folder with the weights {recorded['sha256'][:12]}…",
+                         fix="Name the folder where the base lies by now with --base")  # fmt: skip
+    for place in there:
+        with suppress(InputError):  # another folder of that name, perhaps
+            base = bases.find(ModelConfig(name=str(place)))
+            if not base_problems(recorded, base):
+                return base
+    return bases.find(ModelConfig(name=str(there[0])))
+
+
+def _plain_place(folder: Path) -> list[Path]:
+    """Where the base lay when the adapter was trained, as its adapter_config.json tells plain tools."""
+    try:
+        place = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [Path(place)] if isinstance(place, str) and "\0" not in place else []
 
 
 def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from lorabert.data.sources import Split
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import InputError
 from lorabert.evidence import statistics
+from lorabert.runs import places
 from lorabert.shipping import fingerprints
 
 _PASSAGE = (
@@ -88,13 +91,13 @@ class Answers:
     lengths: np.ndarray
 
 
-def examples(manifest: dict[str, Any], say: Callable[[str], None]) -> Examples:
-    """The fixed texts and, where its recorded data can be had, the validation split of an adapter."""
+def examples(adapter: Path, manifest: dict[str, Any], say: Callable[[str], None]) -> Examples:
+    """The fixed texts and, where its recorded data can be had, the validation split of an adapter in a folder."""
     fixed = fixed_texts(manifest["max_length"], pairs=manifest.get("data", {}).get("columns", {}).get("text_pair") is not None)
     if "config" not in manifest or "data" not in manifest:
         return Examples(fixed, None, "The adapter does not say what data it was trained on.")
     try:
-        splits = sources.recorded(from_dict(manifest["config"]).data, manifest["data"])
+        splits = sources.recorded(from_dict(manifest["config"]).data, manifest["data"], partial(places.elsewhere, adapter))
     except InputError as error:
         say(f"The validation split cannot be had, so no accuracy is compared: {error}")
         return Examples(fixed, None, str(error))

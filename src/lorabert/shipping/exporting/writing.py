@@ -50,7 +50,7 @@ def export(adapter: Path, out: Path, format_name: str, *, base_name: str | None 
     out = _free(out, format_name)
     classifier, manifest = adapters.load(adapter, base_name)
     say(f"Verified: {adapter}, its base and its answers")
-    asked = parity.examples(manifest, say)
+    asked = parity.examples(adapter, manifest, say)
     before = parity.answers(classifier, asked, _BATCH_SIZE)
     with disk_errors(out, fix=_ELSEWHERE), whole_folder(out) as beside:
         plain = merged(classifier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lorabert.data import reading, sources, tables
 from lorabert.data.columns import Columns, as_trained, naming
 from lorabert.data.examples import Examples
 from lorabert.errors import InputError, MismatchError
-from lorabert.runs import RunFolder
+from lorabert.runs import RunFolder, places
 from lorabert.shipping import loading, manifests, store
 from lorabert.studies.experiment.preparing import Say
 from lorabert.studies.experiment.scoring import score
@@ -94,7 +95,7 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
         for note in read.notes:
             say(note)
     else:
-        splits = sources.recorded(settings.data, manifest["data"])
+        splits = sources.recorded(settings.data, manifest["data"], partial(places.elsewhere, folder))
         part, columns, origin = getattr(splits, split), splits.columns, f"{manifest['data']['origin']} ({split})"
     say(f"Columns: {columns.named()}")
     placement = hardware.placed(classifier.device, precision)

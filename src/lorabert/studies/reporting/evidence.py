@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lorabert.config import from_dict
 from lorabert.data import sources
 from lorabert.errors import InputError
 from lorabert.evidence.metrics import confusion_matrix
-from lorabert.runs import SCHEMA_VERSION, RunFolder
+from lorabert.runs import SCHEMA_VERSION, RunFolder, places
 
 _FACTS = (
     "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
@@ -55,7 +56,7 @@ def read(path: Path) -> Evidence:
     _check_record(run)
     events = _events(run)
     labels, logits = _answers(path / "predictions.parquet", run.record)
-    texts, reason = _texts(run.record)
+    texts, reason = _texts(path, run.record)
     return Evidence(path, run.record, events, labels, logits, texts, reason)
 
 
@@ -108,10 +109,10 @@ def _answers(file: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray
     return labels, logits
 
 
-def _texts(record: dict[str, Any]) -> tuple[list[str] | None, str]:
+def _texts(run: Path, record: dict[str, Any]) -> tuple[list[str] | None, str]:
     """The test texts, or why there are none: a report must not depend on data that may be gone."""
     try:
-        test = sources.recorded(from_dict(record["config"]).data, record["data"]).test
+        test = sources.recorded(from_dict(record["config"]).data, record["data"], partial(places.elsewhere, run)).test
     except InputError as error:
         return None, f"The data could not be loaded again. {error}"
     return [f"{text}\n{pair}" for text, pair in zip(test.texts, test.pairs, strict=True)] if test.pairs else test.texts, ""
