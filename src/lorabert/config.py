@@ -7,7 +7,9 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
@@ -36,8 +38,8 @@ class ModelConfig:
     """Base encoder: an asset (`lorabert data list`), a hub id such as bert-base-uncased, or a local folder."""
     revision: str | None = None
     """Branch, tag or commit of a hub base; the commit it stands for is recorded."""
-    max_length: int = 128
-    """Longest text in tokens; longer ones are cut at the end, and the share that was cut is reported."""
+    max_length: int | None = None
+    """Longest text in tokens; longer ones are cut at the end, and the share that was cut is reported. By default the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ class LoraConfig:
     """Numerator of the scale lora_alpha / r (lora_alpha / sqrt(r) with use_rslora)."""
     lora_dropout: float = 0.1
     """Dropout on the input of A, in training only."""
-    target_modules: list[str] | str = "auto"
-    """Linear layers to adapt: auto (query and value, whatever the architecture calls them), all-linear, or names."""
+    target_modules: list[str] | str | None = None
+    """Linear layers to adapt: auto (query and value, whatever the architecture calls them), all-linear, or names. By default
+    the recipe's."""
     bias: Literal["none", "all", "lora_only"] = "none"
     """Biases to train besides."""
     modules_to_save: list[str] | None = None
@@ -108,6 +111,9 @@ class LoraConfig:
 class TrainConfig:
     """Training, in the Trainer's words."""
 
+    recipe: Literal["auto", "course"] = "auto"
+    """What the options that are not set become: auto fits epochs, warm-up, layers, head and max_length to the data, and says why;
+    course has the course project's values, whatever the data."""
     method: Method = "lora"
     """What is trained: lora, full (every weight), bitfit (biases) or head (the classifier alone)."""
     engine: Literal["auto", "fast", "reference"] = "auto"
@@ -122,8 +128,10 @@ class TrainConfig:
     """Peak learning rate; by default 5e-4 for lora, 5e-5 for full, 1e-3 for bitfit, 1e-2 for head."""
     loraplus_lr_ratio: float = 1.0
     """LoRA+: the rate of B, and of all vectors, over learning_rate, which stays that of A (Hayou et al. 2024); 1 is LoRA."""
-    num_train_epochs: int = 3
-    """Passes over the training split."""
+    num_train_epochs: int | None = None
+    """Passes over the training split. By default the recipe's: 3, or as many as come to 150 steps."""
+    head_init: Literal["random", "probe"] | None = None
+    """How the head starts: random, or as a linear probe of the frozen base (Kumar et al. 2022). By default the recipe's."""
     per_device_train_batch_size: int = 16
     """Examples in a batch, per process."""
     per_device_eval_batch_size: int = 32
@@ -134,8 +142,8 @@ class TrainConfig:
     """Batches whose gradients are added up before one step of the optimizer."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
-    warmup: float = 0.0
-    """Share of the steps with a rising learning rate when below 1, otherwise a number of steps."""
+    warmup: float | None = None
+    """Share of the steps with a rising learning rate when below 1, otherwise a number of steps. By default the recipe's."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     """Shape of the learning rate after the warm-up."""
     max_grad_norm: float = 1.0
@@ -150,6 +158,21 @@ class TrainConfig:
     """Fit the cheap baselines on the same split, to show what the adapter is worth."""
     report_to: Literal["none", "tensorboard", "wandb", "mlflow", "trackio"] = "none"
     """Show losses and learning rate in a tracker as well, which has to be installed; metrics.jsonl has them either way."""
+
+    def warmup_steps(self, steps: int) -> int:
+        """How many of a run's steps the learning rate rises over."""
+        warmup = self.warmup or 0.0
+        return math.ceil(warmup * steps) if warmup < 1 else int(warmup)
+
+
+# What the recipe `course` makes of options that are not set: the course project's values, and the method's own rate.
+COURSE: dict[str, Any] = {
+    "model.max_length": 128,
+    "lora.target_modules": "auto",
+    "train.num_train_epochs": 3,
+    "train.head_init": "random",
+    "train.warmup": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -168,6 +191,8 @@ class RunConfig:
     def resolved(self) -> RunConfig:
         """Check every value and fill in what follows from others: the method's learning rate, the split's seed.
 
+        What the recipe decides stays open: it has to see the data (`studies.experiment.recipe`).
+
         Raises:
             InputError: a value is out of its range; all of them are named.
         """
@@ -185,6 +210,15 @@ class RunConfig:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The configuration as plain sections of keys and values."""
         return dataclasses.asdict(self)
+
+    def with_values(self, values: Mapping[str, Any]) -> RunConfig:
+        """The same with some `section.key` replaced."""
+        changed = self
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            part = dataclasses.replace(getattr(changed, section), **{name: value})
+            changed = dataclasses.replace(changed, **{section: part})
+        return changed
 
     def sha256(self) -> str:
         """Hash of the canonical JSON form: equal configurations, equal hash."""
@@ -211,6 +245,18 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
 
 
 Options = TypeVar("Options")
+Value = TypeVar("Value")
+
+
+def decided(value: Value | None) -> Value:
+    """An option that a recipe has decided, where the types cannot know that it has.
+
+    Raises:
+        ValueError: nobody has decided it.
+    """
+    if value is None:
+        raise ValueError("an option is open that the recipe should have decided")
+    return value
 
 
 def options_parser(prog: str, description: str, *, with_config: bool = False) -> ArgumentParser:

@@ -38,6 +38,7 @@ def another(section: str, name: str) -> object:
     kind = typing.get_type_hints(SECTIONS[section])[name]
     default = getattr(getattr(RunConfig(), section), name)
     special = {"target_modules": ["query"], "modules_to_save": ["pooler"], "init_lora_weights": "gaussian", "lora_alpha": 7}
+    special["head_init"] = "probe"
     if name in special:
         return special[name]
     choices = [value for value in typing.get_args(kind) if isinstance(value, str) and value != default]

@@ -59,15 +59,29 @@ def predict_padded(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: 
     return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
 
 
-def features(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement) -> np.ndarray:
-    """Mean of the base's last hidden states over each example's tokens, (n, hidden) float32; the head plays no part."""
+@dataclass(frozen=True)
+class States:
+    """What a base's last layer gives for each text, the head left out.
 
-    def mean_hidden(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    Attributes:
+        first: state of the first token, which heads read, (n, hidden) float32.
+        mean: mean over the text's tokens, (n, hidden) float32.
+    """
+
+    first: np.ndarray
+    mean: np.ndarray
+
+
+def states(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement) -> States:
+    """Read a split with a base: the model's own, as it is now."""
+
+    def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         hidden = model.base_model(**batch)[0].float()
         inside = batch["attention_mask"].unsqueeze(-1)
-        return (hidden * inside).sum(1) / inside.sum(1)
+        return torch.stack([hidden[:, 0], (hidden * inside).sum(1) / inside.sum(1)], 1)
 
-    return _forward(model, split, mean_hidden, pad_id, batch_size, placement, "Reading with the frozen base")
+    found = _forward(model, split, both, pad_id, batch_size, placement, "Reading with the frozen base")
+    return States(found[:, 0], found[:, 1])
 
 
 def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch.Tensor]], torch.Tensor], pad_id: int,

@@ -130,7 +130,7 @@ def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, che
         num_train_epochs=len(plan.epochs),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        warmup_steps=math.ceil(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup),
+        warmup_steps=settings.warmup_steps(steps),
         lr_scheduler_type=settings.lr_scheduler_type,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch",

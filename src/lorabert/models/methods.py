@@ -178,7 +178,7 @@ def _targets(model: Any, lora: LoraConfig, saved: list[str]) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and not any(f".{name}.".find(f".{part}.") >= 0 for part in saved)
     ]
-    wanted = lora.target_modules
+    wanted = "auto" if lora.target_modules is None else lora.target_modules
     if not linear:
         raise InputError(f"This {model.config.model_type} has no linear layer that LoRA could adapt",
                          expected="an encoder such as BERT, or --train.method full, bitfit or head")  # fmt: skip

@@ -52,7 +52,7 @@ def start(settings: config.RunConfig, out: Path | None, *, resume: bool, name: s
     """A new run folder, or with `resume` the newest run of the same configuration; held unless it is done.
 
     Args:
-        settings: the resolved configuration.
+        settings: the configuration.
         out: the folder itself; otherwise one below `runs/` named after `name` and the time.
         resume: go on with the run of the same configuration if there is one.
         name: what a new folder's name begins with.
@@ -76,12 +76,12 @@ def find(settings: config.RunConfig, out: Path | None) -> RunFolder | None:
         InputError: `out` holds a run of another configuration, or another process makes the run.
     """
     if out is None:
-        alike = (run for run in all_runs() if run.record.get("config_sha256") == settings.sha256())
+        alike = (run for run in all_runs() if settings.to_dict() in (run.record.get("config"), _asked(run.record)))
         return next((held(run) for run in alike), None)
     if not (out / "run.json").exists():
         return None
     run = RunFolder.open(out)
-    if differences := differing(run.record.get("config", {}), settings.to_dict()):
+    if differences := unlike(run.record, settings):
         raise InputError(
             f"{out} cannot be resumed with this configuration",
             got="; ".join(differences),
@@ -103,8 +103,17 @@ def held(run: RunFolder) -> RunFolder:
     return run
 
 
-def make(settings: config.RunConfig, out: Path | None, *, resume: bool, name: str) -> RunFolder:
+def make(
+    settings: config.RunConfig, out: Path | None, *, resume: bool, name: str, recipe: dict[str, Any] | None = None
+) -> RunFolder:
     """A new run in a folder that is new or empty, held by this process; the arguments are those of `start`.
+
+    Args:
+        settings: the configuration with nothing open.
+        out: as in `start`.
+        resume: as in `start`.
+        name: as in `start`.
+        recipe: what filled in the options that were open, and why.
 
     Raises:
         InputError: the folder holds something, cannot be written, or another process works in it.
@@ -118,13 +127,28 @@ def make(settings: config.RunConfig, out: Path | None, *, resume: bool, name: st
     try:
         if resume and out and out.exists():
             _clear_unstarted(out, settings)
-        run = RunFolder.create(path, settings)
+        run = RunFolder.create(path, settings, recipe)
     except BaseException:
         if taken:
             taken.release()
         raise
     run.hold = taken
     return run
+
+
+def unlike(record: dict[str, Any], settings: config.RunConfig) -> list[str]:
+    """What a configuration differs in from the one that a run was asked for with; nothing if it is that of the run itself."""
+    now = settings.to_dict()
+    return differing(_asked(record), now) if differing(record.get("config", {}), now) else []
+
+
+def _asked(record: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that a run was asked for with: what its recipe chose was open."""
+    asked = {section: dict(knobs) for section, knobs in record.get("config", {}).items()}
+    for key in record.get("recipe", {}).get("chosen", {}):
+        section, _, name = key.partition(".")
+        asked[section][name] = None
+    return asked
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

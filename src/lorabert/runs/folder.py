@@ -88,8 +88,13 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @classmethod
-    def create(cls, path: Path, settings: config.RunConfig) -> RunFolder:
+    def create(cls, path: Path, settings: config.RunConfig, recipe: dict[str, Any] | None = None) -> RunFolder:
         """Start a run in a folder that is new or empty.
+
+        Args:
+            path: the folder.
+            settings: the configuration with nothing open.
+            recipe: what filled in the options that were open, and why.
 
         Raises:
             InputError: the folder already holds something, or cannot be written.
@@ -114,6 +119,7 @@ class RunFolder:
                 config=settings.to_dict(),
                 config_sha256=settings.sha256(),
                 made_in={"working_folder": os.getcwd(), "run_folder": os.path.abspath(path)},  # noqa: PTH100, PTH109 - see places
+                **({"recipe": recipe} if recipe else {}),
                 git=_git_state(),
             )
         return folder

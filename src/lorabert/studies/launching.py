@@ -70,7 +70,7 @@ def launch(
 def finished(job: Job) -> Record | None:
     """The record of a finished run of this configuration, on the study's data; None when there is none."""
     record = record_at(job.out)
-    if record.get("status") != "done" or runs.differing(record.get("config", {}), job.settings.to_dict()):
+    if record.get("status") != "done" or runs.unlike(record, job.settings):
         return None
     if job.data and job.data != record["data"]["fingerprint"]:
         return None

@@ -92,8 +92,9 @@ class Watch:
 def _part(job: Job) -> float:
     """How much of a run that is not done yet is done: its epochs so far of all of them."""
     try:
-        events = RunFolder.open(job.out).events()
+        run = RunFolder.open(job.out)
+        events, wanted = run.events(), run.record["config"]["train"]["num_train_epochs"]
     except (InputError, ValueError):  # not begun, or damaged: whoever makes it will say so
         return 0.0
     epochs = events[-1]["epoch"] if events else 0.0
-    return min(float(epochs) / job.settings.train.num_train_epochs, 1.0)
+    return min(float(epochs) / wanted, 1.0)

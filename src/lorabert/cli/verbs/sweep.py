@@ -87,7 +87,7 @@ def _sweep(settings: config.RunConfig, arguments: Any) -> Any:
                              fix="Leave one of them out")  # fmt: skip
         dimensions = space.parse(arguments.grid, settings)
         return Sweep(settings, dimensions, len(space.grid(dimensions)), sampler="grid", **common)
-    words = arguments.search or space.default(settings.train.method)
+    words = arguments.search or space.default(settings)
     trials = _TRIALS if arguments.trials is None else arguments.trials
     return Sweep(settings, space.parse(words, settings), trials, sampler=arguments.sampler, **common)
 

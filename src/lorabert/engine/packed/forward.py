@@ -21,10 +21,10 @@ from lorabert.engine.packed.projection import Projection
 from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, has, layers_of, part, parts_of, rate
 from lorabert.engine.packed.rows import Rows
 from lorabert.models.families import HeadStep, Parts
+from lorabert.models.heads import ACTIVATIONS
 
 # Of the matrix products, by the name of a precision.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
 
 
 class PackedBase:
@@ -189,7 +189,7 @@ class _HeadLayer:
     def __init__(self, classifier: Any, step: HeadStep, merged: Adapter | None) -> None:
         self.name, self.p = step.linear, rate(classifier, step.dropout)
         self.linear = Projection(classifier, [step.linear], torch.float32, merged)
-        self.activation = _ACTIVATIONS[step.activation] if step.activation else None
+        self.activation = ACTIVATIONS[step.activation] if step.activation else None
 
     def __call__(self, x: Tensor, rows: Rows) -> Tensor:
         """(n, in) to (n, out) of one adapter's texts."""

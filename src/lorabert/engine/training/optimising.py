@@ -56,7 +56,7 @@ class Optimising:
         schedule = get_scheduler(
             settings.lr_scheduler_type,
             optimizer=self.adamw,
-            num_warmup_steps=math.ceil(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup),
+            num_warmup_steps=settings.warmup_steps(steps),
             num_training_steps=steps,
         )
         device = next(iter(self.parameters.values())).device.type

@@ -94,7 +94,7 @@ class Plan:
         changes |= {"train.seed": seed, "train.baselines": False}
         if rate is not None:
             changes["train.learning_rate"] = rate
-        return with_overrides(self.settings, changes).resolved()
+        return self.settings.with_values(changes).resolved()
 
     def rate_from(self, task: Task, system: System) -> str:
         """Where a system's learning rate comes from: tuned, varied, given or default."""
@@ -103,15 +103,6 @@ class Plan:
         if "train.learning_rate" in system.overrides:
             return "varied"
         return "default" if self.rate is None and "train.learning_rate" not in task.overrides else "given"
-
-
-def with_overrides(settings: RunConfig, overrides: Overrides) -> RunConfig:
-    """A configuration with some `section.key` replaced."""
-    for key, value in overrides.items():
-        section, _, name = key.partition(".")
-        part = dataclasses.replace(getattr(settings, section), **{name: value})
-        settings = dataclasses.replace(settings, **{section: part})
-    return settings
 
 
 def slug(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lorabert import processes
-from lorabert.config import RunConfig
+from lorabert.config import RunConfig, decided
 from lorabert.data import batching
 from lorabert.data.encoding import EncodedSplit, encode_split
 from lorabert.data.pacing import Pace
@@ -79,8 +79,9 @@ def foresee(model: Any, tokenizer: Any, splits: Splits, settings: RunConfig, pla
         settings: the resolved configuration.
         placement: where the run computes.
     """
+    length = decided(settings.model.max_length)
     texts = {
-        name: encode_split(part.rows(sample(len(part), _LENGTHS, seed=0)), tokenizer, settings.model.max_length, quiet=True)
+        name: encode_split(part.rows(sample(len(part), _LENGTHS, seed=0)), tokenizer, length, quiet=True)
         for name in SPLITS
         if len(part := getattr(splits, name))
     }
@@ -105,7 +106,7 @@ def measured(model: Any, texts: EncodedSplit, settings: RunConfig, placement: Pl
 
 def work_of(settings: RunConfig, examples: dict[str, int], mean_tokens: dict[str, float]) -> Work:
     """The tokens that a run trains on and reads, of so many examples of so many tokens."""
-    epochs, train = settings.train.num_train_epochs, settings.train
+    epochs, train = decided(settings.train.num_train_epochs), settings.train
     tokens = {name: examples[name] * mean_tokens.get(name, 0.0) for name in SPLITS}
     read = tokens["validation"] * (epochs + 1) + tokens["test"]
     if train.baselines:

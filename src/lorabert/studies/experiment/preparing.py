@@ -10,28 +10,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lorabert import hardware, processes
-from lorabert.config import RunConfig, TrainConfig
+from lorabert.config import RunConfig, TrainConfig, decided
 from lorabert.data import batching, encoding, leaks, reading, sources
 from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import Encoded
 from lorabert.data.leaks import Shared
 from lorabert.data.sources import SPLITS, Splits
-from lorabert.engine.prediction import Classifier
+from lorabert.data.splitting import sample
+from lorabert.engine.prediction import Classifier, States
 from lorabert.engine.rehearsal import rehearse
 from lorabert.errors import InputError, Unsupported
 from lorabert.hardware import Placement
-from lorabert.models import bases, methods
+from lorabert.models import bases, heads, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
 from lorabert.runs import Fit, Log
 from lorabert.studies import reporting
 from lorabert.studies.experiment import origins
 from lorabert.studies.experiment.foreseeing import Foreseen, foresee, told
+from lorabert.studies.experiment.recipe import Facts, Recipe, decide
 from lorabert.studies.experiment.shortening import shorter
 
 Say = Callable[[str], None]
 _TEXTS_LOOKED_AT = 500
+
+# A recipe learns how long texts are from so many of them.
+_MEASURED_TEXTS = 1_000
 
 
 @dataclass
@@ -39,14 +46,19 @@ class Prepared:
     """All that a run needs, checked before anything is written.
 
     Attributes:
+        asked: the configuration as it was given.
+        recipe: what its open options became.
         parameters: the base's, by its own names.
         shared: what stands in several splits.
         unknown_share: the share of each split's tokens that the base's vocabulary does not know.
+        max_length: longest text in tokens.
         foreseen: what a few steps showed of the time that it will take, where that was asked for.
         shorter: what would make it shorter, where it is long.
+        frozen: the rows of some training texts, and what the base gave for them before training.
     """
 
-    settings: RunConfig
+    asked: RunConfig
+    recipe: Recipe
     placement: Placement
     splits: Splits
     shared: list[Shared]
@@ -58,9 +70,16 @@ class Prepared:
     unknown_share: dict[str, float]
     model: Any
     trainable: Trainable
+    max_length: int
     seconds: dict[str, float]
     foreseen: Foreseen | None = None
     shorter: list[str] = field(default_factory=list)
+    frozen: tuple[np.ndarray, States] | None = None
+
+    @property
+    def settings(self) -> RunConfig:
+        """The configuration with nothing open."""
+        return self.recipe.settings
 
     def plan(self) -> BatchPlan:
         """The batches of every epoch; the rows of each are those of all processes together."""
@@ -68,7 +87,7 @@ class Prepared:
         return batching.plan(
             self.encoded.train.lengths,
             batch_size=settings.per_device_train_batch_size * processes.count(),
-            num_epochs=settings.num_train_epochs,
+            num_epochs=decided(settings.num_train_epochs),
             seed=settings.seed,
             group_by_length=settings.train_sampling_strategy == "group_by_length",
         )
@@ -82,12 +101,12 @@ class Prepared:
 
 
 def prepare(
-    settings: RunConfig, say: Say, frozen: Mapping[str, Any] | None, *, measure: bool = False, tell: bool = True
+    asked: RunConfig, say: Say, frozen: Mapping[str, Any] | None, *, measure: bool = False, tell: bool = True
 ) -> Prepared:
     """Read the data, load the base, apply the method and encode the texts.
 
     Args:
-        settings: the resolved configuration.
+        asked: the checked configuration; what is open in it is the recipe's to decide.
         say: called with each line for people.
         frozen: tensors of the same base that another run holds, to be shared.
         measure: take a few steps, to foresee when the run will end, before anything takes long.
@@ -99,21 +118,24 @@ def prepare(
     from transformers import set_seed
 
     clock = Clock()
-    placement = hardware.place(settings.train)
+    placement = hardware.place(asked.train)
     say(f"Using device: {placement.device} ({placement.precision}: {placement.reason})")
-    splits = sources.load(settings.data)
+    splits = sources.load(asked.data)
     say(reporting.data_line(splits))
     shared = leaks.shared([(name, getattr(splits, name).together()) for name in SPLITS])
     for line in reporting.leak_lines(shared):
         say(line)
     clock.lap("data")
-    base = bases.find(settings.model)
-    set_seed(settings.train.seed)
+    base = bases.find(asked.model)
+    set_seed(asked.train.seed)
     loaded = bases.load(base, splits.label_names)
     bases.share(loaded, frozen or {})
     parameters = dict(loaded.model.named_parameters())
     tokenizer = bases.load_tokenizer(base.folder)
-    bases.check_fit(tokenizer, loaded.model, settings.model.max_length, pairs=splits.train.pairs is not None)
+    recipe = _recipe(asked, splits, loaded, tokenizer)
+    settings, max_length = recipe.settings, decided(recipe.settings.model.max_length)
+    say(str(recipe))
+    bases.check_fit(tokenizer, loaded.model, max_length, pairs=splits.train.pairs is not None)
     model = methods.apply(loaded, settings.train.method, settings.lora)
     trainable = methods.trainable(model, loaded)
     _check_processes(model, settings.train, placement, say)
@@ -130,14 +152,14 @@ def prepare(
     if foreseen and tell:
         say(told(foreseen.seconds, options))
     clock.lap("foresee")
-    encoded = encoding.encode(splits, tokenizer, settings.model.max_length)
-    say(reporting.truncation_line(encoded, settings.model.max_length))
+    encoded = encoding.encode(splits, tokenizer, max_length)
+    say(reporting.truncation_line(encoded, max_length))
     unknown_share = _unknown_share(encoded, splits, tokenizer, say)
     clock.lap("tokenise")
-    rehearse(Classifier(model, tokenizer, splits.label_names, settings.model.max_length), encoded.train, base.name)
+    rehearse(Classifier(model, tokenizer, splits.label_names, max_length), encoded.train, base.name)
     clock.lap("rehearse")
-    return Prepared(settings, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
-                    trainable, clock.seconds, foreseen, options)  # fmt: skip
+    return Prepared(asked, recipe, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
+                    trainable, max_length, clock.seconds, foreseen, options)  # fmt: skip
 
 
 def _unknown_share(encoded: Encoded, splits: Splits, tokenizer: Any, say: Say) -> dict[str, float]:
@@ -151,6 +173,16 @@ def _unknown_share(encoded: Encoded, splits: Splits, tokenizer: Any, say: Say) -
     if warning := reading.sentence(shares, tokens_per_character, vocabulary, texts):
         say(f"Warning: {warning}. Name another with --model.name")
     return shares
+
+
+def _recipe(asked: RunConfig, splits: Splits, loaded: LoadedBase, tokenizer: Any) -> Recipe:
+    """What the options that are open become, from the training split and the base."""
+    longest = bases.longest_input(loaded.model)
+    some = splits.train.rows(sample(len(splits.train), _MEASURED_TEXTS, seed=0))
+    whole = encoding.encode_split(some, tokenizer, min(longest or 512, 512) + 1, quiet=True)
+    facts = Facts(len(splits.train), len(splits.label_names), whole.lengths.tolist(), longest,
+                  probe=heads.can_start_from_probe(loaded.model, loaded.new_tensors))  # fmt: skip
+    return decide(asked, facts)
 
 
 def _check_processes(model: Any, settings: TrainConfig, placement: Placement, say: Say) -> None:
@@ -192,6 +224,7 @@ def facts(ready: Prepared) -> dict[str, Any]:
             "unknown_share": ready.unknown_share,
             "shared_texts": [dataclasses.asdict(found) for found in ready.shared],
         },
+        "recipe": ready.recipe.record(),
         "method": ready.settings.train.method,
         "seed": ready.settings.train.seed,
         "device": ready.placement.device,

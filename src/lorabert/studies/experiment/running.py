@@ -23,6 +23,7 @@ from lorabert.studies import reporting, tracking
 from lorabert.studies.experiment import origins
 from lorabert.studies.experiment.expecting import Expectation
 from lorabert.studies.experiment.preparing import Clock, Prepared, Say, facts, prepare
+from lorabert.studies.experiment.probing import start_head
 from lorabert.studies.experiment.scoring import baselines_of, score
 
 Watch = Callable[[dict[str, Any]], None]
@@ -77,6 +78,7 @@ def follow(settings: RunConfig, *, resume: bool) -> None:
         raise InputError("All processes of a run need its folder", got=f"no {folder} where process {processes.rank()} runs",
                          fix="Name with --out a folder that all machines share")  # fmt: skip
     ready = prepare(settings, lambda _: None, None)
+    start_head(ready)
     with processes.joined(ready.placement.device):
         ready.fit(training, checkpoints=Path(folder) / "checkpoints", resume=resume, log=lambda _: None)
 
@@ -105,8 +107,11 @@ def begin(
     try:
         # Of runs that share a base the first one is measured for all.
         measure = frozen is None and not (run and run.record.get("status") == "done")
-        prepared = prepare(settings, say, frozen, measure=measure, tell=not resume)
-        known = facts(prepared)
+        # What the recipe chose when the run began stays chosen: another version might choose otherwise.
+        before = run.record.get("recipe") if run else None
+        asked = settings.with_values(before["chosen"]) if before else settings
+        prepared = prepare(asked, say, frozen, measure=measure, tell=not resume)
+        known = facts(prepared) | ({"recipe": before} if before else {})
         if expected and known["data"]["fingerprint"] != expected:
             raise origins.Changed(f"The data of '{prepared.splits.origin}' have changed since this study began",
                                   got=f"{known['data']['fingerprint'][:12]}", expected=expected[:12],
@@ -117,7 +122,7 @@ def begin(
             _say_drift(run, known, say)
         else:
             name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
-            run = runs.make(settings, out, resume=resume, name=name)
+            run = runs.make(prepared.settings, out, resume=resume, name=name, recipe=known["recipe"])
         if run.record["status"] == "done":
             adapters.verify(run.adapter)
             say(f"This run is done already: {run.path}")
@@ -134,13 +139,14 @@ def begin(
         begun.track()
         begun.expected.note(tell=resume)
         begun.baselines(known)
+        start_head(prepared)
     return begun
 
 
 def _moved(settings: RunConfig, known: dict[str, Any]) -> RunFolder | None:
     """The newest unfinished run below runs/ of this configuration on data and a base of the same content, under other names."""
     for run in runs.all_runs():
-        alike = not runs.differing(run.record.get("config", {}), settings.to_dict())
+        alike = not runs.unlike(run.record, settings)
         if alike and run.record.get("status") != "done" and "data" in run.record and not origins.changes(run.record, known):
             run.take()
             return run
@@ -199,7 +205,7 @@ class Begun:
             self.tracker.finish()
         run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
         self.clock.lap("train")
-        trained = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.settings.model.max_length)
+        trained = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.max_length)
         adapters.save(run.adapter, trained, ready.base, ready.loaded, self._described)
         self.expected.over()
         run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))

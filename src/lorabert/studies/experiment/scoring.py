@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from lorabert.config import RunConfig
-from lorabert.data.splitting import sample
-from lorabert.engine.prediction import features
 from lorabert.evidence import baselines, metrics, statistics
-from lorabert.studies.experiment.foreseeing import FROZEN_BASE_TEXTS
+from lorabert.studies.experiment import probing
 from lorabert.studies.experiment.preparing import Prepared, Say, prepare
 
 
@@ -34,16 +32,11 @@ def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
 def baselines_of(ready: Prepared) -> dict[str, Any]:
     """What the test split can be predicted with for next to nothing; the frozen base is the model before training."""
     splits, names = ready.splits, ready.splits.label_names
-    some = np.array(sample(len(splits.train), FROZEN_BASE_TEXTS, seed=0))
-    batch = ready.settings.train.per_device_eval_batch_size
-    read = {
-        name: features(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id, batch_size=batch,
-                       placement=ready.placement)
-        for name, split in (("train", ready.encoded.train.rows(some)), ("test", ready.encoded.test))
-    }  # fmt: skip
+    some, read = probing.frozen_states(ready)
+    answers = probing.read(ready, ready.encoded.test)
     predicted = {
         "majority class": baselines.majority(splits.train.labels, len(splits.test)),
         "TF-IDF + logistic regression": baselines.tfidf_linear(splits.train.joined(), splits.train.labels, splits.test.joined()),
-        "frozen base + linear head": baselines.frozen_linear(read["train"], splits.train.labels[some], read["test"]),
+        "frozen base + linear head": baselines.frozen_linear(read.mean, splits.train.labels[some], answers.mean),
     }
-    return {name: score(splits.test.labels, answers, names)["metrics"] for name, answers in predicted.items()}
+    return {name: score(splits.test.labels, found, names)["metrics"] for name, found in predicted.items()}

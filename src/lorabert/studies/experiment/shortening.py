@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lorabert import hardware
-from lorabert.config import RunConfig
+from lorabert.config import RunConfig, decided
 from lorabert.data import batching
 from lorabert.engine import kernels
 from lorabert.hardware import Placement
@@ -50,8 +50,8 @@ def _less_work(foreseen: Foreseen, settings: RunConfig, examples: int) -> Iterat
     """Fewer passes, fewer examples, no baselines, and the share of the time that is left then."""
     train, work = settings.train, foreseen.work
     whole = foreseen.seconds
-    if train.num_train_epochs > 1:
-        yield "--train.num_train_epochs 1", 1 / train.num_train_epochs
+    if (epochs := decided(train.num_train_epochs)) > 1:
+        yield "--train.num_train_epochs 1", 1 / epochs
     few = int(examples * _QUICK_SECONDS / whole)
     digits = 10 ** max(0, len(str(few)) - 1)
     if 100 <= (few := few // digits * digits) < examples:
@@ -76,7 +76,7 @@ def _other_arithmetic(foreseen: Foreseen, settings: RunConfig, placement: Placem
 
 def _shorter_texts(foreseen: Foreseen, settings: RunConfig) -> Iterator[tuple[str, float]]:
     """Half of max_length, with the share of the texts that it would cut."""
-    lengths, half = foreseen.sample.lengths, settings.model.max_length // 2
+    lengths, half = foreseen.sample.lengths, decided(settings.model.max_length) // 2
     if half >= 16:
         cut = float(np.mean(lengths > half))
         yield f"--model.max_length {half} (cuts {cut:.0%} of the texts)", float(np.minimum(lengths, half).sum() / lengths.sum())

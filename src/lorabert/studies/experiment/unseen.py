@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lorabert import hardware
-from lorabert.config import RunConfig
+from lorabert.config import RunConfig, decided
 from lorabert.data import hub
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.sources import SPLITS
@@ -63,7 +63,7 @@ def _base(settings: RunConfig) -> LoadedBase:
 def _texts(settings: RunConfig) -> EncodedSplit:
     """Random ids of texts of many lengths, most of them short, with the course's mean."""
     generator = np.random.default_rng(0)
-    mean, longest = _TOKENS["train"], settings.model.max_length
+    mean, longest = _TOKENS["train"], decided(settings.model.max_length)
     lengths = np.minimum(_SHORTEST + generator.exponential(mean - _SHORTEST, _TEXTS).round(), longest).astype(np.int64)
     ids = generator.integers(5, 25, int(lengths.sum())).astype(np.int32)
     return EncodedSplit(ids, np.concatenate([[0], np.cumsum(lengths)]), None, generator.integers(0, 2, _TEXTS), 0)

@@ -19,6 +19,7 @@ from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.locks import Hold
 from lorabert.models import bases
 from lorabert.studies import campaign, experiment, reporting
+from lorabert.studies.experiment import recipe
 from lorabert.studies.sweeping import place, results, space
 from lorabert.studies.sweeping.asking import Study, check_storage, need_optuna
 from lorabert.studies.sweeping.choosing import Pruner, Sampler
@@ -80,11 +81,17 @@ class Sweep:
         return f"{self.settings.train.method}-{digest[:10]}"
 
     def start(self) -> dict[str, Any] | None:
-        """The configuration as it was given, if it lies in the space: it makes the first trial of a search."""
+        """The configuration as it was given, if it lies in the space: it makes the first trial of a search.
+
+        What is open in it is what the recipe always gives; of what the recipe fits to the data the first trial has what is drawn.
+        """
         at = {each.key: getattr(getattr(self.settings, each.key.partition(".")[0]), each.key.partition(".")[2])
               for each in self.dimensions}  # fmt: skip
-        inside = all(dimension.holds(at[dimension.key]) for dimension in self.dimensions)
-        return at if inside and self.sampler != "grid" else None
+        always = {} if self.settings.train.recipe == "course" else recipe.ALWAYS
+        given = {key: always.get(key) if value is None else value for key, value in at.items()}
+        given = {key: value for key, value in given.items() if value is not None}
+        inside = all(dimension.holds(given[dimension.key]) for dimension in self.dimensions if dimension.key in given)
+        return given if given and inside and self.sampler != "grid" else None
 
 
 def run(sweep: Sweep, *, out: Path | None = None, storage: str | None = None, say: Say = print) -> dict[str, Any]:

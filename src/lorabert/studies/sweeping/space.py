@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lorabert import documents
-from lorabert.config import DEFAULT_LEARNING_RATE, Method, RunConfig, from_dict
+from lorabert.config import DEFAULT_LEARNING_RATE, RunConfig, from_dict
 from lorabert.errors import InputError
 
 MOST_TRIALS, MOST_AT_ONCE = 100_000, 1_000
@@ -77,14 +77,16 @@ class Choices:
 Dimension = Range | Choices
 
 
-def default(method: Method) -> list[str]:
+def default(base: RunConfig) -> list[str]:
     """What is searched over when nothing is named: the learning rate, the epochs and, for lora, LoRA's own options.
 
-    The rates reach from a fifth to six times the method's default.
+    The rates reach from a fifth to six times the method's default. Epochs that the recipe auto fits to the data are left to it.
     """
-    rate = DEFAULT_LEARNING_RATE[method]
-    always = [f"train.learning_rate={rate / 5:g}..{rate * 6:g}:log", "train.num_train_epochs=2..5"]
-    return [*always, *_LORA_SPACE] if method == "lora" else always
+    rate = DEFAULT_LEARNING_RATE[base.train.method]
+    rates = f"train.learning_rate={rate / 5:g}..{rate * 6:g}:log"
+    fitted = base.train.recipe == "auto" and base.train.num_train_epochs is None
+    always = [rates] if fitted else [rates, "train.num_train_epochs=2..5"]
+    return [*always, *_LORA_SPACE] if base.train.method == "lora" else always
 
 
 def parse(words: Sequence[str], base: RunConfig) -> list[Dimension]:

@@ -48,7 +48,7 @@ def test_the_same_plan_and_a_larger_one_go_on(folder, words):
 @pytest.mark.parametrize(
     ("settings", "words", "data", "said"),
     [
-        (RunConfig(train=TrainConfig(num_train_epochs=9)), {}, DATA, "train.num_train_epochs was 3 and is 9"),
+        (RunConfig(train=TrainConfig(num_train_epochs=9)), {}, DATA, "train.num_train_epochs was None and is 9"),
         (None, {"seeds": 1}, DATA, "seed 43 missing"),
         (None, {"methods": "lora"}, DATA, "system 'full' is missing"),
         (None, {"tasks": "r52"}, DATA, "task 'r8' is missing"),

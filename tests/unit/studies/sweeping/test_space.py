@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lorabert.config import METHODS, RunConfig
+from lorabert.config import COURSE, METHODS, RunConfig
 from lorabert.errors import InputError
 from lorabert.studies.sweeping import space
 from lorabert.studies.sweeping.space import Choices, Range
@@ -71,10 +71,14 @@ def test_what_cannot_be_searched_is_refused_with_the_reason(words, said):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_default_space_holds_the_methods_own_defaults(method):
-    base = space.with_values(BASE, {"train.method": method})
-    for dimension in space.parse(space.default(method), base):
+    base = space.with_values(BASE, {"train.method": method, "train.recipe": "course"}).with_values(COURSE)
+    dimensions = space.parse(space.default(base), base)
+    for dimension in dimensions:
         section, name = dimension.key.split(".")
         assert dimension.holds(getattr(getattr(base, section), name)), dimension
+    fitted = space.default(space.with_values(BASE, {"train.method": method}))
+    assert len(fitted) == len(dimensions) - 1
+    assert not any("epochs" in word for word in fitted)
 
 
 def test_a_method_brings_its_own_learning_rate_unless_one_was_chosen():

@@ -1,0 +1,68 @@
+"""How a text's first state becomes logits: a head's layers, and how it starts from a linear probe of the frozen base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lorabert.models.families import FAMILIES, HeadStep
+
+# What stands between a head's layers, by the names of `models.families`.
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
+
+
+class Linear(Protocol):
+    """logits = W x + b, as `evidence.probes.fit` finds them: W (C, hidden), b (C,)."""
+
+    @property
+    def weight(self) -> Any: ...  # noqa: D102
+    @property
+    def bias(self) -> Any: ...  # noqa: D102
+
+
+def layers(model: Any) -> list[str]:
+    """Names of the linear layers of a classifier's head in order; none where the family's head is not known."""
+    family = FAMILIES.get(model.config.model_type)
+    return [step.linear for step in family.parts.head] if family and family.parts else []
+
+
+def can_start_from_probe(model: Any, new_tensors: Iterable[str]) -> bool:
+    """Whether a head's layers are known, and the last one is new: one that was trained already is not thrown away."""
+    names = layers(model)
+    return bool(names) and f"{names[-1]}.weight" in set(new_tensors)
+
+
+def start_from_probe(model: Any, first: np.ndarray, fit: Callable[[np.ndarray], Linear]) -> None:
+    """Make the last layer of a classifier's head a linear probe of what reaches it, before anything is trained.
+
+    What reaches it is a text's first state, through the layers of the head before it as they are: BERT's pooler, or RoBERTa's new
+    layer, which turns and squashes the state but loses little of it. So fine-tuning begins where a probe of the frozen base ends
+    (LP-FT: Kumar et al. 2022, section 3), in a head that plain Transformers has.
+
+    Args:
+        model: a model from `models.methods.apply`.
+        first: states of the first token of some training texts, (n, hidden) float32.
+        fit: gives the probe of what reaches the last layer, (n, in).
+    """
+    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
+    *before, last = FAMILIES[model.config.model_type].parts.head  # type: ignore[union-attr]
+    reached = torch.from_numpy(first)
+    with torch.no_grad():
+        for step in before:
+            reached = ACTIVATIONS[str(step.activation)](_live(classifier, step)(reached))
+        probe, layer = fit(reached.numpy()), _live(classifier, last)
+        layer.weight.copy_(torch.as_tensor(probe.weight))
+        layer.bias.copy_(torch.as_tensor(probe.bias))
+
+
+def _live(module: Any, step: HeadStep) -> Any:
+    """The layer that is trained: PEFT keeps a copy of a module that it saves whole."""
+    for word in step.linear.split("."):
+        module = getattr(module, word)
+        if hasattr(module, "modules_to_save"):
+            module = module.modules_to_save[module.active_adapters[0]]
+    return module
