@@ -1,0 +1,277 @@
+"""Adapters, exports and bases that an attacker has changed, with every hash made anew to match.
+
+Each mutation is loaded as `predict` loads it. It is refused with a reason (InputError, exit 2), or it gives the answers that
+are recorded in it; nothing crashes, hangs, grows, or reads or writes outside of its folder. Three hundred in every run, ten
+thousand with -m slow.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reliability
+from adapted import saved, trained
+from lorabert.errors import InputError
+from lorabert.shipping import exporting, loading, manifests
+
+COMMAND = "pytest -n 0 -m slow tests/faults/test_hostile.py"
+REPEATED = "((.+)+)+!"
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, -5, 3, 7, 1e308, 10**9, 2**63, 10**30, 0.5, "", "x", REPEATED, "a" * 100_000, "\x1b[2J", "\0"),
+    *("../../etc/passwd", "/dev/zero", "/etc/passwd", "evil.Evil", "os.system", "word", "bert", "kernels-community/x"),
+    *([], {}, [0], ["x"], [[0, 2]] * 50, {"x": 1}, [None] * 1000, list(range(20_000)), ["a"] * 20_000, {"": {"": {}}}),
+)
+KEYS = (
+    *(
+        "auto_map",
+        "auto_mapping",
+        "quantization_config",
+        "transformers_weights",
+        "layer_replication",
+        "rank_pattern",
+        "alpha_pattern",
+    ),
+    *("exclude_modules", "megatron_config", "attn_implementation", "_attn_implementation", "tokenizer_class", "tokenizer_file"),
+    *("vocab_file", "chat_template", "custom_pipelines", "model_type", "architectures", "dtype", "torch_dtype", "pad_token"),
+    *("id2label", "problem_type", "added_tokens_decoder", "extra_special_tokens", "normalizer", "truncation", "padding"),
+)
+MOST_SECONDS, MOST_GROWTH_KB = 30, 1_500_000
+
+
+def places(document: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value in a JSON document; of long lists and tables, to a few."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        inner = list(document.items())[:40]
+    elif isinstance(document, list):
+        inner = list(enumerate(document))[:8]
+    return [at] * bool(at) + [place for key, each in inner for place in places(each, (*at, key))]
+
+
+def in_json(file: Path, draw: random.Random) -> str:
+    """Put a strange value in one place of a JSON file, or take one away, or add one."""
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError:  # an earlier mutation's
+        return in_bytes(file, draw)
+    if not isinstance(document, dict):
+        return in_bytes(file, draw)
+    for _ in range(draw.choice((1, 1, 1, 2, 4))):
+        place = draw.choice(places(document) or [()])
+        inner = document
+        for key in place[:-1]:
+            inner = inner[key]
+        value = copy.deepcopy(draw.choice(VALUES))
+        how = draw.random()
+        if how < 0.2 or not place:
+            document[draw.choice(KEYS)] = value
+        elif how < 0.4:
+            del inner[place[-1]]
+            document = document or {"x": value}
+        else:
+            inner[place[-1]] = value
+    file.write_text(json.dumps(document), encoding="utf-8")
+    return f"{file.name} {place} {str(value)[:40]!a}"
+
+
+def in_bytes(file: Path, draw: random.Random) -> str:
+    """Flip, cut, repeat or insert bytes."""
+    content = bytearray(file.read_bytes())
+    at = draw.randrange(len(content) + 1) if draw.random() < 0.5 else draw.randrange(min(len(content), 200) + 1)
+    how = draw.choice(("flip", "cut", "insert", "repeat", "empty"))
+    if how == "flip" and content:
+        content[min(at, len(content) - 1)] ^= 1 << draw.randrange(8)
+    elif how == "cut":
+        del content[at:]
+    elif how == "insert":
+        content[at:at] = draw.randbytes(draw.choice((1, 8, 4096)))
+    elif how == "repeat":
+        content += content[at:]
+    else:
+        content.clear()
+    file.write_bytes(content)
+    return f"{file.name} {how} at {at}"
+
+
+def in_header(file: Path, draw: random.Random) -> str:
+    """Change what a safetensors header says of its tensors."""
+    content = file.read_bytes()
+    if len(content) < 100:  # an earlier mutation's
+        return in_bytes(file, draw)
+    length = struct.unpack("<Q", content[:8])[0]
+    try:
+        header = json.loads(content[8 : 8 + length])
+    except ValueError:
+        return in_bytes(file, draw)
+    name = draw.choice(list(header))
+    if draw.random() < 0.3:
+        header[draw.choice(("x", name + ".y", "base_model.model.bert.lora_A.weight", REPEATED))] = header.pop(name)
+    else:
+        header[name] = dict(header[name]) | {
+            draw.choice(("shape", "dtype", "data_offsets")): draw.choice(
+                ([2_000_000, 8], [0], [-1, 3], "F64", "BF16", [0, 10**12], None)
+            )
+        }
+    new = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", draw.choice((len(new), len(new), len(new), 2**62))) + new + content[8 + length :])
+    return f"{file.name} header {name}"
+
+
+def no_file(file: Path, draw: random.Random) -> str:
+    """A link, a pipe or a folder where a file was."""
+    kind = draw.choice(("pipe", "/dev/zero", "/etc/passwd", "folder", file.name, "../secret"))
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(kind)
+    return f"{file.name} {kind}"
+
+
+def code(file: Path, draw: random.Random) -> str:
+    """A module beside it, and settings that name it."""
+    (file.parent / "evil.py").write_text("open('ran', 'w')\nclass Evil: ...\n", encoding="utf-8")
+    targets = sorted(path for path in file.parent.glob("*config.json") if path.is_file() and not path.is_symlink())
+    if not targets:
+        return in_bytes(file, draw)
+    target = draw.choice(targets)
+    named = {"AutoConfig": "evil.Evil", "AutoTokenizer": ["evil.Evil"] * 2, "AutoModelForSequenceClassification": "evil.Evil"}
+    try:
+        document = json.loads(target.read_bytes()) | {"auto_map": named}
+    except (ValueError, TypeError, OSError):
+        return in_bytes(file, draw)
+    document["auto_mapping"] = {"parent_library": "evil", "base_model_class": "Evil"}
+    if draw.random() < 0.5:
+        document |= {"model_type": "evil", "tokenizer_class": "Evil"}
+    target.write_text(json.dumps(document), encoding="utf-8")
+    return f"{target.name} code"
+
+
+def mutated(folder: Path, draw: random.Random) -> str:
+    file = draw.choice(
+        sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink() and path.name != "README.md")
+    )
+    ways: list[Callable[[Path, random.Random], str]] = [in_bytes, no_file, code]
+    if file.suffix == ".json":
+        ways += [in_json] * 12
+    if file.suffix == ".safetensors":
+        ways += [in_header] * 6
+    return draw.choice(ways)(file, draw)
+
+
+def resealed(folder: Path) -> None:
+    """Hashes made anew, as far as there is still a manifest to put them in."""
+    if (folder / "lorabert.json").is_symlink() or not (folder / "lorabert.json").is_file():
+        return
+    try:
+        manifest = json.loads((folder / "lorabert.json").read_bytes())
+        for path in folder.iterdir():
+            if path.is_file() and path.name != "lorabert.json" and not path.is_symlink():
+                manifest["files"][path.name] = {"sha256": manifests.sha256_of(path), "bytes": path.stat().st_size}
+        content = manifests.sealed(manifest)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
+        return
+    (folder / "lorabert.json").write_bytes(content)
+
+
+def base_recorded(adapter: Path, base: Path) -> None:
+    """The base's hashes made anew in an adapter's manifest."""
+    manifest = json.loads((adapter / "lorabert.json").read_bytes())
+    weights = base / "model.safetensors"
+    manifest["base"] |= {"settings": {}, "sha256": manifests.sha256_of(weights) if weights.is_file() else "0" * 64}
+    if weights.is_symlink():
+        manifest["base"]["sha256"] = "0" * 64
+    (adapter / "lorabert.json").write_bytes(manifests.sealed(manifest))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A base, an adapter of it and two exports; read, never changed."""
+    import tiny
+
+    folder = tmp_path_factory.mktemp("whole")
+    base = tiny.build_base(folder / "base")
+    columns = {"text": "text", "text_pair": None, "label": "label"}
+    made = saved(folder / "adapter", trained(base, labels=["no", "yes"]), data={"columns": columns})
+    for name in ("merged", "onnx"):
+        exporting.export(made, folder / name, name, say=lambda _: None)
+    return folder
+
+
+def here() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
+
+
+def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, tally: reliability.Tally) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    Path("secret").write_text("secret", encoding="utf-8")
+    loading.load(whole / "adapter")
+    before, outside = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, here()
+    for case in range(cases):
+        draw = random.Random(f"{seed}-{case}")
+        kind = draw.choice(("adapter", "adapter", "adapter", "base", "base", "merged", "onnx"))
+        folder = Path(shutil.copytree(whole / kind, "attacked"))
+        changes = [mutated(folder, draw) for _ in range(draw.choice((1, 1, 2)))]
+        what = f"case {seed}-{case}: {kind}, {'; '.join(changes)}"
+        begun = time.monotonic()
+        try:
+            if kind == "base":
+                adapter = Path(shutil.copytree(whole / "adapter", "adapter"))
+                base_recorded(adapter, folder)
+                loading.load(adapter, str(folder))
+            else:
+                resealed(folder)
+                loading.load(folder)
+            tally.outcomes["answered as recorded"] += 1
+        except InputError as refused:
+            reason = str(refused)
+            tally.outcomes["refused"] += 1
+            if not reason.strip():
+                tally.failures.append(f"{what}: refused without a reason")
+        except BaseException as error:
+            tally.failures.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
+        if (seconds := time.monotonic() - begun) > MOST_SECONDS:
+            tally.failures.append(f"{what}: {seconds:.0f} s")
+        for name in ("attacked", "adapter"):
+            shutil.rmtree(name, ignore_errors=True)
+        if here() != outside:
+            tally.failures.append(f"{what}: left {set(here()) - set(outside)}")
+            outside = here()
+    if (growth := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) > MOST_GROWTH_KB:
+        tally.failures.append(f"memory grew by {growth / 1e6:.1f} GB")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links")
+def test_mutated_artefacts_are_refused_or_answer_as_recorded(whole, monkeypatch):
+    tally = reliability.Tally("hostile")
+    attack(whole, 300, 1, monkeypatch, tally)
+    assert tally.failures == []
+    assert tally.outcomes["refused"] > 100  # the mutations do reach what is checked
+    assert tally.outcomes["answered as recorded"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_ten_thousand_mutated_artefacts(whole, monkeypatch):
+    tally = reliability.Tally("hostile")
+    attack(whole, 10_000, 2, monkeypatch, tally)
+    tally.save(COMMAND)
+    assert tally.failures == []
