@@ -28,7 +28,7 @@ def made(folder, max_length=64):
 def test_every_family_passes_and_no_random_number_is_drawn(base_folder, family):
     classifier, split = made(base_folder(family), tiny.FAMILIES[family].max_length)
     state = torch.get_rng_state()
-    rehearse(classifier, split, "it")
+    rehearse(classifier, split, "it", "bf16")
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -38,7 +38,7 @@ def test_a_text_of_the_longest_length_is_among_them(tiny_base):
     assert texts.lengths.tolist() == [split.lengths.min(), 64]
     classifier.max_length = 65  # one position more than there is
     with pytest.raises(InputError, match=r"(Index|Runtime)Error.*up to 65 tokens"):
-        rehearse(classifier, split, "it")
+        rehearse(classifier, split, "it", "bf16")
 
 
 def test_very_long_texts_are_not_tried_beyond_what_the_data_has(tiny_base):
@@ -71,4 +71,12 @@ def test_what_is_wrong_is_told(tiny_base, change, why):
     classifier, split = made(tiny_base)
     broken(classifier, change)
     with pytest.raises(InputError, match=f"The base 'it' cannot be computed with.*{why}"):
-        rehearse(classifier, split, "it")
+        rehearse(classifier, split, "it", "bf16")
+
+
+def test_a_training_that_fails_is_found_before_it_begins(base_folder):
+    classifier, split = made(base_folder("mpnet"))
+    linear = classifier.model.get_base_model().classifier.modules_to_save["default"].out_proj
+    linear.register_forward_pre_hook(lambda module, inputs: inputs[0].numpy() if module.training else None)
+    with pytest.raises(InputError, match=r"RuntimeError.*requires grad"):
+        rehearse(classifier, split, "it", "fp32")

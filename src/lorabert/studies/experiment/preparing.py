@@ -156,7 +156,8 @@ def prepare(
     say(reporting.truncation_line(encoded, max_length))
     unknown_share = _unknown_share(encoded, splits, tokenizer, say)
     clock.lap("tokenise")
-    rehearse(Classifier(model, tokenizer, splits.label_names, max_length), encoded.train, base.name)
+    classifier = Classifier(model, tokenizer, splits.label_names, max_length)
+    rehearse(classifier, encoded.train, base.name, placement.precision)
     clock.lap("rehearse")
     return Prepared(asked, recipe, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
                     trainable, max_length, clock.seconds, foreseen, options)  # fmt: skip
