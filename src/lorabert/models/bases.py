@@ -160,6 +160,8 @@ def load(base: Base, label_names: list[str]) -> LoadedBase:
             raise _no_classifier(base, error) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
     _refuse_strangers(base, model, set(report["missing_keys"]), mismatched)
+    if getattr(model.config, "torchscript", False):  # of transformers 4, where it takes the answers' names away
+        model.config.torchscript = False
     unused = leftovers.tensors(base.name, model, report["unexpected_keys"])
     unread = leftovers.settings(base.name, raw, model)
     return LoadedBase(model.float(), sorted({*report["missing_keys"], *mismatched}), unused, unread)
