@@ -174,7 +174,7 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     problems = differences(folder, manifest)
     recorded = manifest["base"]
     try:
-        base = bases.find(ModelConfig(name=base_name)) if base_name else _base(folder, recorded)
+        base = bases.find(ModelConfig(name=base_name)) if base_name else base_of(folder, recorded)
     except InputError as error:
         if problems:
             raise MismatchError(f"The adapter {folder}", [*problems, str(error)], fix=RESTORE) from None
@@ -185,8 +185,12 @@ def verify(folder: Path, base_name: str | None = None) -> tuple[dict[str, Any], 
     return manifest, base
 
 
-def _base(folder: Path, recorded: dict[str, Any]) -> Base:
+def base_of(folder: Path, recorded: dict[str, Any]) -> Base:
     """The base that an adapter was trained on, by its name; of a folder, wherever it lies by now with those weights.
+
+    Args:
+        folder: the adapter.
+        recorded: `base` of its manifest.
 
     Raises:
         InputError: there is none.

@@ -17,7 +17,7 @@ from lorabert.engine.packed import DTYPES
 from lorabert.errors import InputError, MismatchError
 from lorabert.models import bases
 from lorabert.models.bases import Base
-from lorabert.shipping import fingerprints
+from lorabert.shipping import adapters, fingerprints
 from lorabert.shipping.manifests import MANIFEST, manifest_of
 from lorabert.shipping.serving.catalogue import Catalogue, readable
 from lorabert.shipping.serving.loading import Loader, shareable
@@ -43,15 +43,15 @@ class Targets:
     stores: list[Store] = field(default_factory=list)
     folders: dict[str, Path] = field(default_factory=dict)
 
-    def manifests(self) -> dict[str, dict[str, Any]]:
-        """The manifest of every adapter that can be read, by its name.
+    def manifests(self) -> dict[str, tuple[Path, dict[str, Any]]]:
+        """Folder and manifest of every adapter that can be read, by its name.
 
         Raises:
             MismatchError: an adapter outside of stores is damaged.
         """
-        found = {name: manifest_of(folder) for name, folder in self.folders.items()}
+        found = {name: (folder, manifest_of(folder)) for name, folder in self.folders.items()}
         for store in self.stores:
-            found |= {entry.reference: manifest_of(folder) for entry, folder in readable(store)}
+            found |= {entry.reference: (folder, manifest_of(folder)) for entry, folder in readable(store)}
         return found
 
 
@@ -123,12 +123,13 @@ def base_of(targets: Targets, base_name: str | None) -> Base:
         InputError: there is nothing to tell it by, or it cannot be found.
         MismatchError: adapters belong to different bases.
     """
-    recorded = {name: manifest["base"] for name, manifest in targets.manifests().items()}
+    found = targets.manifests()
+    recorded = {name: manifest["base"] for name, (_, manifest) in found.items()}
     if base_name:
         base = bases.find(ModelConfig(name=base_name))
     elif recorded:
-        first = next(iter(recorded.values()))
-        base = bases.find(ModelConfig(name=first["name"], revision=first["revision"]))
+        folder, manifest = next(iter(found.values()))
+        base = adapters.base_of(folder, manifest["base"])
     else:
         raise InputError(
             "There is nothing to serve yet", got="an empty store", fix="Add an adapter, or name the base with --base"

@@ -1,4 +1,6 @@
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,13 @@ def test_what_cannot_share_a_base_is_refused_with_the_way_that_is_left(family, m
         starting.started([str(adapter)], None, Settings().resolved())
     assert "lorabert export" in str(refused.value)
     assert "--train" not in str(refused.value)
+
+
+def test_a_base_that_was_a_relative_path_is_found_from_another_folder(base_folder, tmp_path, monkeypatch):
+    shutil.copytree(base_folder("bert"), tmp_path / "work" / "base")
+    monkeypatch.chdir(tmp_path / "work")
+    adapter = serving.save_adapter(tmp_path / "work" / "adapter", Path("base"), ["no", "yes"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    service, _ = starting.started([str(adapter)], None, Settings().resolved())
+    service.close()
