@@ -15,7 +15,7 @@ from lorabert.data import leaks, lookalikes, reading, tables
 from lorabert.data.asset_tables import asset_tables
 from lorabert.data.cells import texts_in
 from lorabert.data.columns import Columns, find
-from lorabert.data.encoding import encode_whole
+from lorabert.data.encoding import MOST_COUNTED, encode_whole
 from lorabert.data.labels import fractions, label_names, labels_in
 from lorabert.data.reading import Vocabulary
 from lorabert.data.sources import Split, columns_of
@@ -86,7 +86,10 @@ def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int)
     vocabulary = Vocabulary(tokenizer)
     reports = [_report(part, tokenizer, vocabulary, max_length) for part in parts]
     problems += [problem for part, report in zip(parts, reports, strict=True) for problem in _unread(part, report, vocabulary)]
-    return {"parts": reports, "problems": problems, "notes": [note for table in read for note in table.notes]}
+    notes = [note for table in read for note in table.notes]
+    if any(report["tokens_longest"] >= MOST_COUNTED for report in reports):
+        notes.append(f"texts of more than {MOST_COUNTED:,} tokens were counted no further")
+    return {"parts": reports, "problems": problems, "notes": notes}
 
 
 def _part(table: Table, columns: Columns, known: list[str] | None = None) -> _Part:

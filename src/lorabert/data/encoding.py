@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lorabert import locks
+from lorabert.data.long_texts import LONG, LONG_PAIR, LongTexts
 from lorabert.data.sources import SPLITS, Split, Splits
 from lorabert.errors import InputError
 from lorabert.files import cache_folder, write_atomically
@@ -27,6 +30,8 @@ from lorabert.folders import clear_partial
 
 _BATCH = 1000
 _PATIENCE = 60.0
+_CHARACTERS = 2**18  # of the texts of one call: a tokenizer takes some hundred bytes for each
+MOST_COUNTED = 1_000_000
 _FORMAT = 2
 _DIGEST = hashlib.sha256().digest_size  # leads a cached file, so that a damaged one is made anew
 
@@ -101,10 +106,18 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
     ids: list[list[int]] = []
     segments: list[list[int]] = []
     truncated = 0
-    for batch in _tokenised(split, tokenizer, name, quiet=quiet, truncation=True, max_length=max_length):
-        ids += batch["input_ids"]
-        segments += batch.get("token_type_ids", [])
-        truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings or ())
+    reader = cache(partial(LongTexts, tokenizer))
+    for texts, pairs in _batches(split, name, quiet=quiet):
+        with _naming_the_tokenizer():
+            if tokenizer.is_fast and _is_long(texts, pairs):
+                encoding = reader().encoded(texts[0], pairs[0] if pairs else None, max_length)
+                made, encodings = {"input_ids": [encoding.ids], "token_type_ids": [encoding.type_ids]}, [encoding]
+            else:
+                made = tokenizer(texts, pairs, truncation=True, max_length=max_length)
+                encodings = made.encodings or []
+        ids += made["input_ids"]
+        segments += made.get("token_type_ids", []) if "token_type_ids" in tokenizer.model_input_names else []
+        truncated += sum(bool(encoding.overflowing) for encoding in encodings)
     if not tokenizer.is_fast:  # one in Python only does not tell what it cut
         full = [row for row, each in enumerate(ids) if len(each) == max_length]
         truncated = int((encode_whole(split.rows(full), tokenizer).lengths > max_length).sum())
@@ -115,29 +128,64 @@ def encode_split(split: Split, tokenizer: Any, max_length: int, name: str = "", 
 
 
 def encode_whole(split: Split, tokenizer: Any) -> EncodedSplit:
-    """Tokenise one split without any cut and without segments, with a progress bar on stderr."""
-    # Not verbose: it would warn that the model cannot take the longest, which nobody asks it to.
-    lean: dict[str, Any] = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
-    ids = [np.array(ids, np.int32) for batch in _tokenised(split, tokenizer, **lean) for ids in batch["input_ids"]]
+    """Tokenise one split without segments and without a cut, unless at MOST_COUNTED tokens, with a progress bar on stderr."""
+    ids: list[np.ndarray] = []
+    reader = cache(partial(LongTexts, tokenizer))
+    for texts, pairs in _batches(split):
+        with _naming_the_tokenizer():
+            if tokenizer.is_fast and _is_long(texts, pairs):
+                ids.append(reader().ids(texts[0], pairs[0] if pairs else None, MOST_COUNTED))
+            else:
+                # Not verbose: it would warn that the model cannot take the longest, which nobody asks it to.
+                lean = tokenizer(texts, pairs, verbose=False, return_attention_mask=False, return_token_type_ids=False)
+                ids += [np.array(each, np.int32) for each in lean["input_ids"]]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     return EncodedSplit(np.concatenate(ids) if ids else np.zeros(0, np.int32), offsets, None, split.labels, 0)
 
 
-def _tokenised(split: Split, tokenizer: Any, name: str = "", *, quiet: bool = False, **options: Any) -> Iterator[Any]:
-    """The tokenizer's answers, batch after batch."""
+@contextmanager
+def _naming_the_tokenizer() -> Iterator[None]:
+    """Say whose failure it is: such as at a text of which it knows no word, and has no token for those.
+
+    Raises:
+        InputError: the tokenizer failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        got = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError("The base's tokenizer fails on a text", got=got,
+                         fix="Name another base, or mend its tokenizer") from error  # fmt: skip
+
+
+def _batches(split: Split, name: str = "", *, quiet: bool = False) -> Iterator[tuple[list[str], list[str] | None]]:
+    """Some texts at a time, with their second texts: many short ones, or a long one alone."""
     hidden: dict[str, Any] = {"disable": True} if quiet or len(split) < _BATCH else {}  # otherwise TQDM_DISABLE decides
+    sizes = [len(text) for text in split.texts]
+    if split.pairs:
+        sizes = [size + len(pair) for size, pair in zip(sizes, split.pairs, strict=True)]
     with tqdm(total=len(split), desc=f"Tokenising {name}".strip(), unit="text", **hidden) as bar:
-        for start in range(0, len(split), _BATCH):
-            texts = split.texts[start : start + _BATCH]
-            pairs = split.pairs[start : start + _BATCH] if split.pairs else None
-            try:
-                made = tokenizer(texts, pairs, **options)
-            except Exception as error:  # such as a text of which it knows no word, and has no token for those
-                got = (str(error).splitlines() or [type(error).__name__])[0]
-                raise InputError("The base's tokenizer fails on a text", got=got,
-                                 fix="Name another base, or mend its tokenizer") from error  # fmt: skip
-            yield made
-            bar.update(len(texts))
+        for start, end in _stretches(sizes, LONG_PAIR if split.pairs else LONG):
+            yield split.texts[start:end], split.pairs[start:end] if split.pairs else None
+            bar.update(end - start)
+
+
+def _stretches(sizes: list[int], long: int) -> Iterator[tuple[int, int]]:
+    """Where to cut a split, by the characters of its examples, so that no call takes much memory."""
+    start = characters = 0
+    for row, size in enumerate(sizes):
+        full = row - start >= _BATCH or characters + size > _CHARACTERS or max(size, sizes[start]) > long
+        if row > start and full:
+            yield start, row
+            start = row
+            characters = 0
+        characters += size
+    if sizes:
+        yield start, len(sizes)
+
+
+def _is_long(texts: list[str], pairs: list[str] | None) -> bool:
+    return len(texts) == 1 and (len(texts[0]) + len(pairs[0]) > LONG_PAIR if pairs else len(texts[0]) > LONG)
 
 
 def _identity(tokenizer: Any) -> list[Any]:

@@ -83,7 +83,8 @@ class Splits:
         digest = hashlib.sha256(json.dumps(self.label_names).encode())
         for name in SPLITS:
             split: Split = getattr(self, name)
-            digest.update(json.dumps([name, split.texts, split.pairs, split.labels.tolist()]).encode())
+            for part in json.JSONEncoder().iterencode([name, split.texts, split.pairs, split.labels.tolist()]):
+                digest.update(part.encode())  # the whole in one piece would be the data once more
         return digest.hexdigest()
 
 
