@@ -63,6 +63,16 @@ SUITES = {
         "the cache that the fault left.",
         "Proxies, TLS that fails, and the hub's Xet storage.",
     ),
+    "hostile": Suite(
+        "Artefacts that someone made to harm",
+        "An adapter, an export or a base is numbers and text, never code: what is wrong with it is refused in words.",
+        "Adapters, exports and bases are mutated at random (fields, types, numbers, bytes, files that are links or pipes), their "
+        "hashes are made anew to match, and they are loaded.",
+        "Refused with a reason, or answering as recorded; no traceback, no hang, no code run, no connection, no process started, "
+        "no memory beyond a bound.",
+        "Stores, data files and requests to the server, which have tests of their own and are not drawn by this suite; the "
+        "operations inside an ONNX graph.",
+    ),
     "long": Suite(
         "A long time",
         "A process that goes on for long takes no more memory and opens no more files than one that has begun.",
@@ -86,7 +96,7 @@ def page(records: dict[str, Document]) -> str:
         "# Reliability\n\nWhat is promised, what was attacked, how often, and what held. Made by `python docs/reliability.py` "
         "from the records in `docs/records/reliability/`, which the long suites of `tests/` leave; every command below makes its "
         "numbers anew with `LORABERT_RELIABILITY=docs/records/reliability` set, and a short version of each is in every "
-        "`pytest`.\n"
+        "`pytest`. A command that an attack names and its table lacks has only had the short version so far.\n"
     )
     parts = [head, _table(shown), *(_section(suite, record) for suite, record in shown), _limits(shown)]
     return "\n".join(part for part in parts if part)
