@@ -94,4 +94,7 @@ def workplace(shell):
     texts, labels = tiny.reviews(240, classes=3)
     names = ["bad", "fair", "good"]
     tiny.write_csv(shell.folder / "reviews.csv", texts, [names[label] for label in labels])
-    return ["--data.train", "reviews.csv", "--model.name", "base", "--model.max_length", "64", "--train.learning_rate", "5e-3"]
+    return [
+        "--data.train", "reviews.csv", "--model.name", "base", "--model.max_length", "64", "--train.learning_rate", "5e-3",
+        "--train.recipe", "course",
+    ]  # fmt: skip

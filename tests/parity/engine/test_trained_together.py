@@ -16,7 +16,7 @@ from lorabert.data import batching, packing
 from lorabert.data.packing import join, merge, pack
 from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
 from lorabert.engine.training import Job, fit_together, fitting
-from lorabert.errors import InputError, Unsupported
+from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
 
@@ -180,8 +180,10 @@ def test_a_run_that_diverges_does_not_touch_the_others(base, tmp_path):
     got = team(base, tmp_path / "together")
     with torch.no_grad():
         next(p for p in got[1].model.parameters() if p.requires_grad).fill_(float("nan"))
-    assert_all_done(fit_together(run.job() for run in got))
-    assert not all(value.isfinite().all() for value in got[1].weights().values())
+    outcomes = list(fit_together(run.job() for run in got))
+    failed = [job.checkpoints for job, outcome in outcomes if isinstance(outcome, Diverged)]
+    assert failed == [got[1].folder]
+    assert_all_done((job, outcome) for job, outcome in outcomes if job.checkpoints not in failed)
     for number in (0, 2, 3, 4):
         assert furthest(got[number].weights(), expected[number].weights()) < tolerances.FP32_FINAL_WEIGHTS
 

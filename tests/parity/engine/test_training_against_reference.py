@@ -117,11 +117,11 @@ def test_the_seconds_of_a_resumed_run_are_those_of_all_its_parts(engine, tmp_pat
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):
     write, written = checkpoints.write_atomically, []
 
-    def fail_late(path, content):
+    def fail_late(path, content, **options):
         written.append(path)
         if len(written) == 5:
             raise Killed
-        write(path, content)
+        write(path, content, **options)
 
     _, weights, _ = train(fit, tmp_path / "straight", STOCHASTIC, model=classifier(dropout=0.1))
     monkeypatch.setattr(checkpoints, "write_atomically", fail_late)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lorabert.errors import InputError
 from lorabert.files import write_atomically
 
 _COMPLETE = "complete"
@@ -59,6 +60,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     place = folder / f"checkpoint-{progress.step}"
     beside = folder / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("A checkpoint cannot be written", got=f"{folder} is a file", expected="a folder, or nothing")
     folder.mkdir(exist_ok=True)  # and no more: a run folder that somebody removed is not made again by halves
     beside.mkdir()
     files = {

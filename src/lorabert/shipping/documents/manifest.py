@@ -75,7 +75,7 @@ _MANIFEST = record(
             {"revision": optional(_NAME), "model_type": _NAME, "settings": named(_file_name, _SHA256, _MOST_FILES)},
         ),
         "labels": rows(text(_LONGEST_LABEL), 1, _MOST_LABELS, distinct=True),
-        "max_length": whole(1, _MOST_TOKENS),
+        "max_length": whole(3, _MOST_TOKENS),
         "files": named(_file_name, _FILE, _MOST_FILES),
         "fingerprint": record(
             {
@@ -89,7 +89,10 @@ _MANIFEST = record(
         "method": one_of(*METHODS),
         "seed": whole(-(1 << 63), 1 << 64),
         "config": any_object,
-        "data": record({}, {"columns": _COLUMNS, "origin": text(), "fingerprint": text()}),
+        "data": record(
+            {},
+            {"columns": _COLUMNS, "origin": text(), "fingerprint": text(), "labels": rows(text(_LONGEST_LABEL), 1, _MOST_LABELS)},
+        ),
         "metrics": optional(named(text(), _ESTIMATE, 100)),
         "new_tensors": named(text(), record({"file": _NAME, "key": text()}), _MOST_LABELS),
         "versions": named(text(), optional(text()), _MOST_FILES),

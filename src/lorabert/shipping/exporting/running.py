@@ -32,7 +32,7 @@ class OnnxClassifier(Classifier):
         """Logits of tokenised texts, (n, C) float32, in the split's order: rows of like length in one padded batch.
 
         Raises:
-            InputError: a precision other than the graph's own is asked for.
+            InputError: a precision other than the graph's own is asked for, or the graph cannot compute the texts.
         """
         if placement.precision != "fp32":
             raise InputError("An ONNX export computes in the precision of its graph", got=f"--precision {placement.precision}",
@@ -42,8 +42,24 @@ class OnnxClassifier(Classifier):
         for rows in by_length(split.lengths, batch_size):
             batch = padded_batch(split, rows, self.tokenizer.pad_token_id)
             nothing = np.zeros_like(batch["input_ids"])  # token types of texts that are no pairs
-            results[rows] = self.model.run(["logits"], {name: batch.get(name, nothing) for name in wanted})[0]
+            found = self._computed({name: batch.get(name, nothing) for name in wanted})
+            if found.shape != results[rows].shape:
+                raise InputError("The export's graph is not of its manifest's labels", got=f"answers of the shape {found.shape}",
+                                 expected=f"{results[rows].shape}", fix=_RESTORE)  # fmt: skip
+            results[rows] = found
         return results
+
+    def _computed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        try:
+            found: np.ndarray = self.model.run(["logits"], inputs)[0]
+        except Exception as error:  # of half a dozen kinds, all of ONNX Runtime's own
+            raise InputError(
+                "The export's graph cannot compute these texts",
+                got=str(error).splitlines()[0][:300],
+                expected="a graph that `lorabert export` made, and a max_length that it can read",
+                fix=_RESTORE,
+            ) from None
+        return found
 
     def plain_logits(self, split: EncodedSplit, *, batch_size: int) -> np.ndarray:
         """The same: the graph has one forward."""

@@ -64,6 +64,19 @@ def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> tuple[
     return *sources.labelled(table, columns, manifest["labels"], skip=named.skip_bad_rows), columns
 
 
+def _recorded(folder: Path, manifest: dict[str, Any], key: str) -> dict[str, Any]:
+    """A part of a manifest that not every use needs.
+
+    Raises:
+        InputError: the manifest lacks it.
+    """
+    if key not in manifest:
+        raise InputError(f"{folder} does not say what it was trained with", got=f"no '{key}' in its manifest",
+                         fix="`lorabert predict` does without; to measure it, train it again")  # fmt: skip
+    part: dict[str, Any] = manifest[key]
+    return part
+
+
 def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataConfig = _NOTHING_NAMED, split: str = "test",
              base_name: str | None = None, precision: str = "fp32", say: Say = print) -> dict[str, Any]:  # fmt: skip
     """Verify an adapter or an export and evaluate it on a split of its own data, or on a file.
@@ -88,15 +101,16 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
     what = "the base, " if kind == manifests.ADAPTER else ""
     say(f"Verified: {folder} ({len(manifest['files'])} files, {what}and the answers to fixed texts, "
         f"{'bit for bit' if difference == 0 else f'within {difference:.1g}'})")  # fmt: skip
-    settings, skipped = from_dict(manifest["config"]), 0
+    settings, skipped = from_dict(_recorded(folder, manifest, "config")), 0
     if data_file:
         part, read, columns = _labelled(data_file, manifest, named)
         origin, skipped = str(data_file), read.skipped
         for note in read.notes:
             say(note)
     else:
-        splits = sources.recorded(settings.data, manifest["data"], partial(places.elsewhere, folder))
-        part, columns, origin = getattr(splits, split), splits.columns, f"{manifest['data']['origin']} ({split})"
+        data = _recorded(folder, manifest, "data")
+        splits = sources.recorded(settings.data, data, partial(places.elsewhere, folder))
+        part, columns, origin = getattr(splits, split), splits.columns, f"{data.get('origin', splits.origin)} ({split})"
     say(f"Columns: {columns.named()}")
     placement = hardware.placed(classifier.device, precision)
     say(f"Using device: {placement.device} ({placement.precision})")
