@@ -57,7 +57,7 @@ async def _through_the_server(folders):
 
         async def ask(name, row):
             served = await client.service.registry.get(name)
-            logits, _, _ = await client.service._logits(f"client {row % 3}", served, [TEXTS[row]], None)
+            logits, _ = await client.service._logits(f"client {row % 3}", served, [TEXTS[row]], None)
             seen[name][row] = logits[0]
 
         with client.hold():
