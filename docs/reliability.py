@@ -42,17 +42,20 @@ SUITES = {
         "a random moment of their undisturbed time, and then given again as the docs say.",
         "The adapter's weights are bit-identical to the undisturbed run's (CPU, fp32), an export's files and an asset's too; "
         "nothing that looks complete is not; no lock and no partial file keeps the next start from its work, and none is left.",
-        "A power cut, which loses what the system had not yet written: files are flushed before they are moved to their places, "
-        "but only a kill of the process is simulated.",
+        "`compare`, `sweep`, `export` and the reference engine have had a few cases each and no long run since what an early one "
+        "found was mended: of 40 kills of `compare` two left a finished run's lock file behind, in nobody's way. `train` was "
+        "stopped before its hundredth case. A power cut, which loses what the system had not yet written: files are flushed "
+        "before they are moved to their places, but only a kill of the process is simulated.",
     ),
     "disk": Suite(
         "A disk that fails",
         "A full, read-only or vanishing disk costs the work since the last checkpoint at most, and is said in one paragraph.",
-        "Every write, flush, rename and folder of a command, counted by a library that is loaded before the C library, is "
-        "refused from a random one on with ENOSPC, EDQUOT, EROFS or EIO; and run folders are removed while they are written to.",
+        "Every file that Python opens for writing, every rename, removal and folder of `train` and `store add` below the "
+        "user's folder is counted by an audit hook, and refused from a random one on with ENOSPC, EDQUOT, EROFS or EIO.",
         "Exit 2 and one paragraph, no traceback; nothing that was complete before is touched; the same command ends with the "
         "undisturbed run's weights once the disk is well again.",
-        "Disks that lie: that say a write was done and return other bytes. Hashes find those when a folder is loaded.",
+        "What safetensors, PyTorch and SQLite write by code of their own, and a refused flush; slow disks; `export`, which has "
+        "had three cases; disks that lie, saying that a write was done: hashes find those when a folder is loaded.",
     ),
     "network": Suite(
         "A network that fails",
@@ -61,7 +64,8 @@ SUITES = {
         "Retry-After, 500, redirect, or send other bytes of the right length, for one request or for all.",
         "Exit 0 with the right bytes, or exit 2 and one paragraph; when the network is well again the same command works, with "
         "the cache that the fault left.",
-        "Proxies, TLS that fails, and the hub's Xet storage.",
+        "The hub's faults in all combinations: five have been tried, for a base and for a data set; a first download that broke "
+        "off and is then used offline; proxies, TLS that fails, and the hub's Xet storage.",
     ),
     "hostile": Suite(
         "Artefacts that someone made to harm",
