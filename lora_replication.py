@@ -2,7 +2,7 @@
 
 import sys
 
-from lorabert.cli import main
+from lorabert.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["replicate", *sys.argv[1:]]))
+    run(["replicate", *sys.argv[1:]])

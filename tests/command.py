@@ -35,11 +35,11 @@ class Shell:
     folder: Path
     env: dict
 
-    def popen(self, *argv, program=None, preexec_fn=None):
+    def popen(self, *argv, program=None, preexec_fn=None, befall=None):
         """Start the command; another program starts with an interpreter of its own, and so does whatever reaches a hub."""
         words = [str(word) for word in argv]
         if program is preexec_fn is None and "HF_ENDPOINT" not in self.env and forked.possible():
-            return forked.Forked(words, cwd=self.folder, env=self.env)
+            return forked.Forked(words, cwd=self.folder, env=self.env, befall=befall)
         command = [sys.executable, *map(str, program or ("-m", "lorabert")), *words]
         return subprocess.Popen(command, cwd=self.folder, env=self.env, text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec_fn)  # fmt: skip

@@ -1,7 +1,33 @@
-"""`python -m lorabert`, for when the command is not on the path."""
+"""The command as a process of its own: `lorabert`, `python -m lorabert` and the two front doors begin and end here."""
 
-import sys
+import os
 
-from lorabert.cli import main
+try:  # what can be interrupted from here on is interrupted in order; before it, Python begins
+    from lorabert import interrupts
 
-sys.exit(main())
+    interrupts.install()
+except KeyboardInterrupt:
+    os.write(2, b"lorabert: Interrupted.\n")
+    os._exit(130)
+
+import signal
+from typing import NoReturn
+
+
+def run(words: list[str] | None = None) -> NoReturn:
+    """Run the command and end the process.
+
+    Args:
+        words: the verb and its options; by default those that the process was given.
+    """
+    from lorabert import processes
+    from lorabert.cli import main, streams
+
+    if processes.count() > 1:  # they may be waiting where Python sees no signal
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    streams.settle()
+    interrupts.leave(streams.told(main(words)))
+
+
+if __name__ == "__main__":
+    run()

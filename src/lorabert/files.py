@@ -14,6 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
+from lorabert import interrupts
 from lorabert.errors import InputError
 
 _CAUSES = {
@@ -85,14 +86,15 @@ def write_atomically(path: Path, content: bytes, *, parents: bool = True) -> Non
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _put(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with interrupts.held():
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _put(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _put(beside: Path, path: Path) -> None:

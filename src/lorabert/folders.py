@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lorabert import locks
+from lorabert import interrupts, locks
 from lorabert.errors import InputError
 
 # What write_atomically, the engines' checkpoints and this module leave when they are killed.
@@ -52,10 +52,11 @@ def workplace(target: Path) -> Iterator[Path]:
         _empty(place)
         yield place
     finally:
-        _empty(place)
-        hold.release()
-        if place.exists() and not any(place.iterdir()):
-            place.rmdir()
+        with interrupts.held():
+            _empty(place)
+            hold.release()
+            if place.exists() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def _empty(place: Path) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lorabert import interrupts
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
 
@@ -41,6 +42,8 @@ class Hold:
     def __init__(self, folder: Path, lock: Any, *, made: bool) -> None:
         self.folder, self._lock, self._made = folder, lock, made
         self._identity = _identity(folder)
+        self._begun = True
+        interrupts.begin()
 
     def check(self, lost: str) -> None:
         """Check that the folder is still the one that was taken; what would be written now would lie in another, or in none.
@@ -61,6 +64,9 @@ class Hold:
     def release(self) -> None:
         """Let others in; a folder that was made for the lock and holds nothing else goes with it."""
         lock, self._lock = self._lock, None
+        if self._begun:
+            self._begun = False
+            interrupts.end()
         if lock is None or not lock.is_locked:
             return
         if lock.lock_counter > 1 or _identity(self.folder) != self._identity:

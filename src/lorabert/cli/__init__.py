@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 
-from lorabert import __version__, processes
+from lorabert import __version__, interrupts, processes
+from lorabert.cli import streams
 from lorabert.errors import InputError
 from lorabert.naming import paragraph, visible
 
@@ -30,7 +31,6 @@ VERBS = {
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",
 }
-_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _FOR_MANY_PROCESSES = ("replicate", "train")
 
 
@@ -43,16 +43,21 @@ def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     _speak_unicode()
     try:
+        streams.begin()
         if not argv or argv[0] in ("-h", "--help"):
             print(_help(), flush=True)
             return 0 if argv else 2
         if argv[0] == "--version":
             print(f"lorabert {__version__}", flush=True)
             return 0
-        return _run(argv[0], argv[1:])
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter closes it at its end
-        return 0
+        _run(argv[0], argv[1:])
+    except SystemExit as end:  # the parser's way to end after --help
+        return end.code if isinstance(end.code, int) else 2
+    except BaseException as error:
+        if isinstance(error, BrokenPipeError) and streams.left():  # whoever read our output has seen enough
+            return 0
+        return _told(error, argv[1:])
+    return 0
 
 
 def _speak_unicode() -> None:
@@ -66,33 +71,33 @@ def _speak_unicode() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def _run(verb: str, argv: list[str]) -> int:
-    """Run one verb on its arguments and turn what goes wrong into a message and an exit code."""
-    try:
-        if verb not in VERBS:
-            raise InputError(
-                "No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`"
-            )
-        if processes.count() > 1 and verb not in _FOR_MANY_PROCESSES:
-            raise InputError(
-                f"`lorabert {verb}` runs as one process", got=f"{processes.count()}", fix="Start it without a launcher"
-            )
-        with _first_alone_prints():
-            import_module(f"lorabert.cli.verbs.{verb}").main(argv)
-    except InputError as error:
+def _run(verb: str, argv: list[str]) -> None:
+    """Run one verb on its arguments."""
+    if verb not in VERBS:
+        raise InputError("No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`")
+    if processes.count() > 1 and verb not in _FOR_MANY_PROCESSES:
+        raise InputError(f"`lorabert {verb}` runs as one process", got=f"{processes.count()}", fix="Start it without a launcher")
+    with _first_alone_prints(), interrupts.heeded(lambda: _leave(argv)):
+        import_module(f"lorabert.cli.verbs.{verb}").main(argv)
+
+
+def _leave(argv: list[str]) -> None:
+    """End an interrupted command from within what it does."""
+    interrupts.leave(streams.told(_failed(interrupts.MESSAGE, interrupts.CODE, argv)), tidy=False)
+
+
+def _told(error: BaseException, argv: list[str]) -> int:
+    """Say what went wrong, and give the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return _failed(str(error) or interrupts.MESSAGE, interrupts.CODE, argv)
+    if interrupts.came():  # a library met it, and made an error of its own of it
+        return _failed(interrupts.MESSAGE, interrupts.CODE, argv)
+    if isinstance(error, InputError):
         return _failed(str(error), 2, argv, getattr(error, "problems", None))
-    except PermissionError as error:
+    if isinstance(error, PermissionError):
         return _failed(str(_refused(error)), 2, argv)
-    except KeyboardInterrupt as interruption:
-        return _failed(str(interruption) or "Interrupted.", _INTERRUPTED, argv)
-    except SystemExit as end:  # the parser's way to end after --help
-        return end.code if isinstance(end.code, int) else 2
-    except BrokenPipeError:
-        raise
-    except Exception:
-        message = "This is a bug in lorabert, not in your input. Please report it with the lines above."
-        return _failed(message, 1, argv, lines=traceback.format_exc())
-    return 0
+    message = "This is a bug in lorabert, not in your input. Please report it with the lines above."
+    return _failed(message, 1, argv, lines=traceback.format_exc())
 
 
 def _refused(error: PermissionError) -> InputError:
@@ -120,7 +125,7 @@ def _failed(message: str, code: int, argv: list[str], problems: list[str] | None
             return code
     print(visible(lines, keep="\n"), end="", file=sys.stderr)
     print(f"lorabert: {paragraph(message)}", file=sys.stderr)
-    if "--json" in argv:
+    if "--json" in argv and not streams.answered():
         print(json.dumps({"error": message, "exit": code, **({"problems": problems} if problems else {})}))
     return code
 

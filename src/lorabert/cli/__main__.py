@@ -1,7 +1,5 @@
 """`python -m lorabert.cli`: what `python -m lorabert` was called first, for scripts that name it so."""
 
-import sys
+from lorabert.__main__ import run
 
-from lorabert.cli import main
-
-sys.exit(main())
+run()

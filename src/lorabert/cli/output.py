@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from lorabert import interrupts
+from lorabert.cli.streams import write_document
 from lorabert.naming import escaped_json, shortened, visible, width
 from lorabert.studies.reporting import percent
 
@@ -89,8 +90,7 @@ class Output:
     def result(self, document: Any) -> None:
         """Print the result: with --json only, as one document."""
         if self.as_json:
-            self.stdout.write(as_json(document) + "\n")
-            self.stdout.flush()
+            write_document(self.stdout, as_json(document))
 
 
 def as_json(document: Any) -> str:
@@ -117,27 +117,9 @@ def output(*, as_json: bool) -> Iterator[Output]:
     if not as_json:
         yield Output(sys.stdout, as_json=False)
         return
-    with _set_apart(sys.stdout) as stdout, redirect_stdout(sys.stderr):
+    stdout = sys.stdout
+    with interrupts.undoing(), redirect_stdout(sys.stderr):
         yield Output(stdout, as_json=True)
-
-
-@contextmanager
-def _set_apart(stdout: TextIO) -> Iterator[TextIO]:
-    """Stdout under another descriptor, its own leading to stderr: libraries in Rust and C++ print to the descriptor."""
-    try:
-        number, errors = stdout.fileno(), sys.stderr.fileno()
-        stdout.flush()
-        kept = os.dup(number)
-    except (OSError, ValueError, AttributeError):  # a notebook's or a test's
-        yield stdout
-        return
-    try:
-        os.dup2(errors, number)
-        with suppress(BrokenPipeError), open(kept, "w", encoding="utf-8", closefd=False) as apart:
-            yield apart
-    finally:
-        os.dup2(kept, number)
-        os.close(kept)
 
 
 def metrics_table(out: Output, title: str, rows: dict[str, dict[str, Any]]) -> None:

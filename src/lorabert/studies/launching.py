@@ -7,10 +7,11 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +108,8 @@ def _processes(jobs: Sequence[Job], workers: int, take: Take) -> dict[str, Recor
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_settle, initargs=(workers,))
     made: dict[str, Record] = {}
     try:
-        futures = [pool.submit(take, unit) for unit in units(jobs, workers)]
+        with _no_ctrl_c_for_children():
+            futures = [pool.submit(take, unit) for unit in units(jobs, workers)]
         for future in futures:
             try:
                 made |= future.result()
@@ -122,6 +124,19 @@ def _processes(jobs: Sequence[Job], workers: int, take: Take) -> dict[str, Recor
         if before is None:
             del os.environ[quiet]
     return made
+
+
+@contextmanager
+def _no_ctrl_c_for_children() -> Iterator[None]:
+    """A terminal's Ctrl-C reaches every process; those started here leave it to this one, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ray(jobs: Sequence[Job], workers: int, take: Take) -> dict[str, Record]:

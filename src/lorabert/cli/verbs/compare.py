@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +46,6 @@ def _quiet_bars() -> Iterator[None]:
 def _compare(plan: Plan, arguments: Any) -> None:
     from lorabert.studies.comparison import comparing
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with output(as_json=arguments.json) as out:
         try:
             document = comparing.compare(

@@ -87,11 +87,21 @@ def _texts(arguments: Any, trained: Columns) -> Texts:
     if trained.text_pair:
         raise InputError("This adapter labels pairs of texts", fix="Give them with --file, a file that has both columns")
     if arguments.texts == ["-"]:
-        text = tables.decoded(sys.stdin.buffer.read(), "stdin", arguments.encoding, prefix="--")
+        text = tables.decoded(_stdin(), "stdin", arguments.encoding, prefix="--")
         return _of_words([line.rstrip("\r\n") for line in tables.lines_of(text)], "line")
     if odd := [text for text in arguments.texts if has_lone_surrogate(text)]:
         raise InputError("A text holds bytes that are no characters here", got=ascii(odd[0][:80]), fix="Give it with --file")
     return _of_words(list(arguments.texts), "text")
+
+
+def _stdin() -> bytes:
+    try:
+        if sys.stdin is None:  # closed when the process began
+            raise OSError("it is closed")
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise InputError("Standard input cannot be read", got=error.strerror or str(error),
+                         fix="Give the texts as words, or with --file") from None  # fmt: skip
 
 
 def _of_words(texts: list[str], what: str) -> Texts:

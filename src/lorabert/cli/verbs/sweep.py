@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,6 @@ def main(argv: list[str]) -> None:
     settings = config.run_config(arguments)
     from lorabert.studies import sweeping
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with output(as_json=arguments.json) as out:
         document = sweeping.run(
             _sweep(settings, arguments),

@@ -45,7 +45,8 @@ def train(settings: RunConfig, arguments: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         experiment.follow(settings, resume=arguments.resume)
         return
-    signal.signal(signal.SIGTERM, processes.stop)
+    if processes.count() > 1:
+        signal.signal(signal.SIGTERM, processes.stop)
     with output(as_json=arguments.json) as out:
         folder = Path(arguments.out) if arguments.out else None
         document = experiment.train(settings, out=folder, resume=arguments.resume, say=out.say)

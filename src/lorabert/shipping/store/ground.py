@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lorabert import interrupts
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 
@@ -95,11 +96,13 @@ class Ground:
         for folder in (self.names, self.objects, self.partial):
             folder.mkdir(exist_ok=True)  # tools that copy folders may leave out the empty ones
         place = self.partial / secrets.token_hex(4)
-        place.mkdir()
-        try:
-            yield place
-        finally:
-            shutil.rmtree(self.partial, ignore_errors=True)
+        with interrupts.undoing():
+            try:
+                place.mkdir()
+                yield place
+            finally:
+                with interrupts.held():
+                    shutil.rmtree(self.partial, ignore_errors=True)
 
     def _make(self) -> None:
         """Make an empty store; a folder that holds something of its own is left alone."""
