@@ -21,6 +21,7 @@ from typing import Any
 from lorabert import interrupts
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
+from lorabert.received import record_of, refuse_link
 
 LOCK, HOLDER = ".lock", ".lock.json"
 FOREVER = -1.0
@@ -91,12 +92,13 @@ def take(folder: Path, what: str, *, fix: str = "Wait for it, or end it", wait: 
         wait: seconds to wait for another one to end; `FOREVER` waits for as long as it takes.
 
     Raises:
-        InputError: another process holds it; it is named.
+        InputError: another process holds it, which is named; or its lock leads elsewhere.
         OSError: the folder cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
     made = not folder.exists()
+    refuse_link(folder / LOCK, "a folder that is worked in")
     lock = FileLock(str(folder.absolute() / LOCK), is_singleton=True)
     for _ in range(100):
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,8 +146,8 @@ def _sign(folder: Path) -> None:
 def _holder(folder: Path) -> str:
     """The process that holds a folder, in words."""
     try:
-        known = json.loads((folder / HOLDER).read_bytes())
+        known = record_of(folder / HOLDER)
         where = "" if known["host"] == socket.gethostname() else f" on {known['host']}"
         return f"process {int(known['pid'])}{where}, since {known['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, OSError, ValueError, KeyError, TypeError):
         return "a process that has not said who it is"

@@ -19,7 +19,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,14 +26,9 @@ import reliability
 from adapted import saved, trained
 from lorabert.errors import InputError
 from lorabert.shipping import exporting, loading, manifests
+from mutations import REPEATED, VALUES, in_bytes, places, resealed
 
 COMMAND = "pytest -n 0 -m slow tests/faults/test_hostile.py"
-REPEATED = "((.+)+)+!"
-VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, -5, 3, 7, 1e308, 10**9, 2**63, 10**30, 0.5, "", "x", REPEATED, "a" * 100_000, "\x1b[2J", "\0"),
-    *("../../etc/passwd", "/dev/zero", "/etc/passwd", "evil.Evil", "os.system", "word", "bert", "kernels-community/x"),
-    *([], {}, [0], ["x"], [[0, 2]] * 50, {"x": 1}, [None] * 1000, list(range(20_000)), ["a"] * 20_000, {"": {"": {}}}),
-)
 KEYS = (
     *(
         "auto_map",
@@ -50,16 +44,6 @@ KEYS = (
     *("id2label", "problem_type", "added_tokens_decoder", "extra_special_tokens", "normalizer", "truncation", "padding"),
 )
 MOST_SECONDS, MOST_GROWTH_KB = 30, 1_500_000
-
-
-def places(document: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value in a JSON document; of long lists and tables, to a few."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(document, dict):
-        inner = list(document.items())[:40]
-    elif isinstance(document, list):
-        inner = list(enumerate(document))[:8]
-    return [at] * bool(at) + [place for key, each in inner for place in places(each, (*at, key))]
 
 
 def in_json(file: Path, draw: random.Random) -> str:
@@ -86,25 +70,6 @@ def in_json(file: Path, draw: random.Random) -> str:
             inner[place[-1]] = value
     file.write_text(json.dumps(document), encoding="utf-8")
     return f"{file.name} {place} {str(value)[:40]!a}"
-
-
-def in_bytes(file: Path, draw: random.Random) -> str:
-    """Flip, cut, repeat or insert bytes."""
-    content = bytearray(file.read_bytes())
-    at = draw.randrange(len(content) + 1) if draw.random() < 0.5 else draw.randrange(min(len(content), 200) + 1)
-    how = draw.choice(("flip", "cut", "insert", "repeat", "empty"))
-    if how == "flip" and content:
-        content[min(at, len(content) - 1)] ^= 1 << draw.randrange(8)
-    elif how == "cut":
-        del content[at:]
-    elif how == "insert":
-        content[at:at] = draw.randbytes(draw.choice((1, 8, 4096)))
-    elif how == "repeat":
-        content += content[at:]
-    else:
-        content.clear()
-    file.write_bytes(content)
-    return f"{file.name} {how} at {at}"
 
 
 def in_header(file: Path, draw: random.Random) -> str:
@@ -173,21 +138,6 @@ def mutated(folder: Path, draw: random.Random) -> str:
     if file.suffix == ".safetensors":
         ways += [in_header] * 6
     return draw.choice(ways)(file, draw)
-
-
-def resealed(folder: Path) -> None:
-    """Hashes made anew, as far as there is still a manifest to put them in."""
-    if (folder / "lorabert.json").is_symlink() or not (folder / "lorabert.json").is_file():
-        return
-    try:
-        manifest = json.loads((folder / "lorabert.json").read_bytes())
-        for path in folder.iterdir():
-            if path.is_file() and path.name != "lorabert.json" and not path.is_symlink():
-                manifest["files"][path.name] = {"sha256": manifests.sha256_of(path), "bytes": path.stat().st_size}
-        content = manifests.sealed(manifest)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
-        return
-    (folder / "lorabert.json").write_bytes(content)
 
 
 def base_recorded(adapter: Path, base: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_last_line_that_a_kill_cut_is_left_out(cut):
 def test_a_broken_line_in_the_middle_that_no_kill_explains_is_not_hidden():
     folder = RunFolder.create(Path("run"), SETTINGS)
     (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{step: 1}\n{"step": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="property name"):
+    with pytest.raises(InputError, match=r"line 2.*property name"):
         folder.events()
 
 

@@ -18,21 +18,26 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorabert import config, locks
+from lorabert import config, locks, received
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 from lorabert.folders import clear_partial
+from lorabert.kinds import number, record, text, whole
+from lorabert.runs import records
 
 if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA_VERSION = 1
+_MOST_TOLD = 5
+# What is written to in its place; the other files are moved into theirs.
+_PARTS = (locks.LOCK, "metrics.jsonl", "checkpoints", "adapter")
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -131,24 +136,34 @@ class RunFolder:
         Raises:
             InputError: the folder holds no readable run.json.
         """
-        record = path / "run.json"
-        try:
-            content = json.loads(record.read_bytes())
-            if not isinstance(content, dict):
-                raise ValueError(f"a {type(content).__name__} instead of an object")
-            return cls(path, content)
-        except FileNotFoundError:
-            raise InputError(f"{path} is not a run folder", got="no run.json in it", fix="`lorabert train` makes one") from None
-        except (ValueError, OSError) as error:
-            raise InputError(f"{record} cannot be read", got=str(error)) from None
+        file = path / "run.json"
+        if not os.path.lexists(file):
+            raise InputError(f"{path} is not a run folder", got="no run.json in it", fix="`lorabert train` makes one")
+        record = received.record_of(file)
+        if problems := records.problems(record):
+            raise InputError(f"{file} is damaged", got="; ".join(problems[:_MOST_TOLD]),
+                             fix="Move the run's folder away, or train the run again")  # fmt: skip
+        return cls(path, record)
+
+    def check_whole(self) -> None:
+        """Check that the record has all that one of a finished run has.
+
+        Raises:
+            InputError: it lacks something.
+        """
+        if missing := records.lacking(self.record):
+            raise InputError(f"{self.path / 'run.json'} is damaged", got=f"no {', '.join(missing)}",
+                             fix="Train the run again")  # fmt: skip
 
     def take(self) -> None:
         """Hold the folder until `release`, and clear what killed processes left half-written in it.
 
         Raises:
-            InputError: another process makes this run.
+            InputError: another process makes this run, or a part of it lies elsewhere.
         """
         with disk_errors(self.path):
+            for part in _PARTS:
+                received.refuse_link(self.path / part, "a run")
             self.hold = hold(self.path)
             for folder in (self.path, self.checkpoints):
                 clear_partial(folder)
@@ -192,16 +207,21 @@ class RunFolder:
             file.write(json.dumps(event).encode() + b"\n")
 
     def events(self) -> list[dict[str, Any]]:
-        """The events of metrics.jsonl; a last line that a kill cut short is left out."""
+        """The events of metrics.jsonl; a last line that a kill cut short is left out.
+
+        Raises:
+            InputError: no file of the run, too large, or not a line of JSON an event.
+        """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = received.content_of(path, self.path, received.RECORD_BYTES).splitlines() if os.path.lexists(path) else []
         events = []
-        for number, line in enumerate(lines):
+        for place, line in enumerate(lines, 1):
             try:
-                events.append(json.loads(line))
-            except ValueError:
-                if number < len(lines) - 1 and not _cut_short(line):
-                    raise
+                events.append(_event(line))
+            except ValueError as error:
+                if place < len(lines) and not _cut_short(line):
+                    raise InputError(f"{path} is damaged", got=f"line {place:,}: {str(error)[:200]}",
+                                     fix="Move the file away to do without the run's curves") from None  # fmt: skip
         return events
 
     def save_predictions(self, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -257,9 +277,29 @@ def hold(path: Path, wait: float = 0.0) -> locks.Hold:
     return locks.take(path, "makes the run in", fix=fix, wait=wait)
 
 
-def _cut_short(line: str) -> bool:
+def _event(line: bytes) -> dict[str, Any]:
+    """An event of a training; its loss may be no number.
+
+    Raises:
+        ValueError: the line is none.
+    """
+    event: dict[str, Any] = received.loads(line, finite=False)
+    if problem := next(_EVENT(event, ""), None):
+        raise ValueError(problem)
+    return event
+
+
+def _loss(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, float):  # which may be an infinity, or NaN
+        yield from number(value, where)
+
+
+_EVENT = record({}, {"event": text(100), "step": whole(0, 1 << 60), "epoch": number, "loss": _loss, "learning_rate": number})
+
+
+def _cut_short(line: bytes) -> bool:
     """Whether a line is one that a kill cut short and that a resumed run wrote on behind."""
-    return not line.endswith("}")
+    return not line.endswith(b"}")
 
 
 def _git_state() -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import multiprocessing
 import os
 import signal
@@ -56,6 +55,9 @@ def launch(
         workers: how many at once, for processes and ray.
         concurrent: how many runs on one base a worker trains at once; by default as many as its share of the memory holds.
         log: file that the runs' own lines are added to.
+
+    Raises:
+        InputError: a record says that its run is done, and lacks what one that is done has.
     """
     waiting = [job for job in jobs if finished(job) is None]
     made: dict[str, Record] = {}
@@ -65,7 +67,13 @@ def launch(
         take = functools.partial(_take, concurrent=concurrent, share=share, log=log.absolute())
         made = {"local": _local, "processes": _processes, "ray": _ray}[launcher](waiting, workers, take)
     lost = {"status": "failed", "error": "its process ended without a word, as one does that runs out of memory"}
-    return [finished(job) or made.get(str(job.out)) or {"run": str(job.out), **lost} for job in jobs]
+    return [_whole(job, finished(job)) or made.get(str(job.out)) or {"run": str(job.out), **lost} for job in jobs]
+
+
+def _whole(job: Job, record: Record | None) -> Record | None:
+    if record:
+        runs.RunFolder(job.out, record).check_whole()
+    return record
 
 
 def finished(job: Job) -> Record | None:
@@ -73,18 +81,17 @@ def finished(job: Job) -> Record | None:
     record = record_at(job.out)
     if record.get("status") != "done" or runs.unlike(record, job.settings):
         return None
-    if job.data and job.data != record["data"]["fingerprint"]:
+    if job.data and job.data != record.get("data", {}).get("fingerprint"):
         return None
     return {"run": str(job.out), "adapter": str(job.out / "adapter"), **record}
 
 
 def record_at(folder: Path) -> Record:
-    """The record in a run folder, empty when there is none yet."""
+    """The record in a run folder; empty when there is none yet, or none that can be read: whoever makes the run says so."""
     try:
-        record = json.loads((folder / "run.json").read_bytes())
-    except (OSError, ValueError):
+        return runs.RunFolder.open(folder).record
+    except InputError:
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def units(jobs: Sequence[Job], workers: int) -> list[list[Job]]:

@@ -94,7 +94,6 @@ def _part(job: Job) -> float:
     try:
         run = RunFolder.open(job.out)
         events, wanted = run.events(), run.record["config"]["train"]["num_train_epochs"]
-    except (InputError, ValueError):  # not begun, or damaged: whoever makes it will say so
+        return min(float(events[-1].get("epoch", 0.0) if events else 0.0) / wanted, 1.0)
+    except (InputError, KeyError, TypeError, ValueError, ArithmeticError):  # not begun, or damaged: whoever makes it will say so
         return 0.0
-    epochs = events[-1]["epoch"] if events else 0.0
-    return min(float(epochs) / wanted, 1.0)

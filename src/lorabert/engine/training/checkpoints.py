@@ -12,18 +12,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from lorabert import received
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
+from lorabert.kinds import Check, number, optional, record, whole
 
 _COMPLETE = "complete"
 _PROGRESS = "progress.json"
 _TENSORS = "tensors.safetensors"
+_MOST_BYTES = 1 << 40  # of every weight of a base, and its moments
+_FIX = "Remove that checkpoint, and the same command goes on from the one before it"
 
 
 @dataclass
@@ -77,24 +85,64 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
 
 
 def newest(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
-    """The newest complete checkpoint of this engine, if there is one."""
+    """The newest complete checkpoint of this engine, if there is one.
+
+    Raises:
+        InputError: it is damaged, or leads elsewhere.
+    """
     steps = _steps(folder)
     if not steps:
         return None
     place = folder / f"checkpoint-{steps[-1]}"
-    return Progress(**json.loads((place / _PROGRESS).read_bytes())), weights(folder, steps[-1])
+    written = received.json_of(place / _PROGRESS, place)
+    if problem := next(_WRITTEN(written, ""), None):
+        raise InputError(f"{place / _PROGRESS} is damaged", got=problem, fix=_FIX)
+    return Progress(**{name: written[name] for name in _FIELDS}), weights(folder, steps[-1])
+
+
+def _sum(value: Any, where: str) -> Iterator[str]:
+    """Losses of fp16 may have been infinite."""
+    if not isinstance(value, float):
+        yield from number(value, where)
+
+
+_COUNT = whole(0, 1 << 60)
+_FIELDS: dict[str, Check] = {
+    "step": _COUNT,
+    "skipped": _COUNT,
+    "epochs": _COUNT,
+    "loss_sum": _sum,
+    "reported": _COUNT,
+    "best_loss": optional(number),
+    "best_step": optional(_COUNT),
+    "waited": _COUNT,
+    "seconds": number,
+}
+_WRITTEN = record(_FIELDS)
 
 
 def weights(folder: Path, step: int) -> dict[str, Tensor]:
-    """The tensors of the checkpoint of a step."""
+    """The tensors of the checkpoint of a step.
+
+    Raises:
+        InputError: they are missing, damaged, or lead elsewhere.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
-    return load((folder / f"checkpoint-{step}" / _TENSORS).read_bytes())
+    file = folder / f"checkpoint-{step}" / _TENSORS
+    try:
+        return load(received.content_of(file, file.parent, _MOST_BYTES))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{file} is damaged", got=str(error)[:200], fix=_FIX) from None
 
 
 def _steps(folder: Path) -> list[int]:
-    complete = [place for place in folder.glob("checkpoint-*") if (place / _COMPLETE).exists() and (place / _PROGRESS).exists()]
-    return sorted(int(place.name.rpartition("-")[2]) for place in complete)
+    places = [place for place in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-[0-9]{1,18}", place.name)]
+    for place in places:
+        received.refuse_link(place, "a run's checkpoints")
+    return sorted(int(place.name.rpartition("-")[2]) for place in places
+                  if (place / _COMPLETE).exists() and os.path.lexists(place / _PROGRESS))  # fmt: skip
 
 
 def _prune(folder: Path, best: int | None) -> None:

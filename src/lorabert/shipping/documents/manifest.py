@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lorabert.config import METHODS
-from lorabert.received import is_plain
-from lorabert.shipping.documents.kinds import (
+from lorabert.kinds import (
     LONGEST_NAME,
     any_object,
     named,
@@ -19,6 +18,7 @@ from lorabert.shipping.documents.kinds import (
     text,
     whole,
 )
+from lorabert.received import is_plain
 
 _FILES_OF = {
     "adapter": ("adapter_config.json", "adapter_model.safetensors"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lorabert.shipping.documents.kinds import LONGEST_NAME, Check, neutral, number, one_of, optional, rows, text, whole, wrong
+from lorabert.kinds import LONGEST_NAME, Check, neutral, number, one_of, optional, rows, text, whole, wrong
 
 DUMMY = "dummy-target-modules"  # PEFT's word for no LoRA at all
 _NEEDED = ("peft_type", "task_type", "r", "lora_alpha", "target_modules")

@@ -17,9 +17,9 @@ from typing import Any
 
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
+from lorabert.kinds import record, text, whole, wrong
 from lorabert.received import oddity
 from lorabert.shipping import manifests
-from lorabert.shipping.documents.kinds import record, text, whole, wrong
 from lorabert.shipping.store import names
 
 ENTRY = "entry.json"

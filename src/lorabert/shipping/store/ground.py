@@ -18,6 +18,7 @@ from pathlib import Path
 from lorabert import interrupts
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
+from lorabert.received import refuse_link
 
 SCHEMA_VERSION = 1
 MARK = "store.json"
@@ -118,7 +119,7 @@ class Ground:
     def _recognise(self) -> None:
         """Refuse a folder that is no store, or one of a newer lorabert, or one whose parts lie elsewhere."""
         for part in (self.root / MARK, self.root / _LOCK, self.names, self.objects, self.partial):
-            refuse_link(part)
+            refuse_link(part, "a store")
         try:
             version = json.loads((self.root / MARK).read_bytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
@@ -134,24 +135,6 @@ class Ground:
                              fix=f"Write {whole} into it, then `lorabert store verify`")  # fmt: skip
         if version > SCHEMA_VERSION:
             raise InputError(f"The store '{self.root}' was written by a newer lorabert", fix="Update this one")
-
-
-def refuse_link(path: Path) -> None:
-    """Refuse a part of a store that leads out of it, or is neither a file nor a folder: nothing is read or written elsewhere.
-
-    Raises:
-        InputError: it does.
-    """
-    if not os.path.lexists(path):
-        return
-    wrong = path.is_symlink() or not (path.is_file() or path.is_dir()) or path.resolve() != path.parent.resolve() / path.name
-    if wrong:
-        raise InputError(
-            f"{path} is no part of a store",
-            got="a link, a pipe or a device",
-            expected="a file or folder of the store's own",
-            fix="Remove it; to keep a store on another disk, link its whole folder",
-        )
 
 
 def move(source: Path, place: Path) -> bool:

@@ -174,7 +174,7 @@ class _Work:
         for task, system, seed in itertools.product(plan.tasks, plan.systems, plan.seeds):
             untried = {"run": "", "status": "failed", "error": "every learning rate of the grid failed"}
             record = records.get((task.name, system.name, seed), untried)
-            runs.setdefault((task.name, system.name), []).append(results.read(seed, record))
+            runs.setdefault((task.name, system.name), []).append(results.read(seed, record, len(self.facts[task.name].labels)))
         return runs
 
     def _job(self, task: Task, settings: RunConfig, out: Path) -> Job:
@@ -192,7 +192,8 @@ class _Work:
         if not self.plan.settings.train.baselines:
             return {}
         if file.exists():
-            return study.read(file)["baselines"]
+            found: dict[str, Any] = study.read(file, study.BASELINES)["baselines"]
+            return found
         self.tell(f"Cheap baselines of {task.name}")
         settings: RunConfig = self.plan.run_config(task, System("", {"train.method": "head"}), self.plan.seeds[0])
         found = experiment.cheap_baselines(settings, say=functools.partial(note, self.folder.log))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lorabert.errors import InputError
 from lorabert.evidence import statistics
 from lorabert.evidence.metrics import METRICS
+from lorabert.runs import answers as stored
 from lorabert.studies.launching import Record
 
 # A run this close to the commonest class's share, or below it, has learned nothing.
@@ -46,37 +47,24 @@ class Run:
     failure: str | None
 
 
-def read(seed: int, record: Record) -> Run:
+def read(seed: int, record: Record, classes: int) -> Run:
     """Take in a run: its answers on the test split, and whether it failed.
 
     A run fails when it did not finish, when its logits are not numbers, or when its accuracy is no better than that of
     always answering the commonest class. The last kind has answers, and they count in every mean.
+
+    Raises:
+        InputError: the run has lost its predictions, or they are not of so many classes.
     """
     if record["status"] != "done":
         return Run(seed, record, None, str(record.get("error") or f"status {record['status']}"))
-    labels, logits = test_answers(Path(record["run"]))
+    labels, logits = stored.of_split(Path(record["run"]), "test", classes)
     if not np.isfinite(logits).all():
         return Run(seed, record, None, "its logits are not numbers: the training diverged")
     answers = Answers(labels, logits.argmax(1))
     commonest = np.bincount(labels).max() / len(labels)
     learned = (answers.predicted == labels).mean() > commonest + MAJORITY_MARGIN
     return Run(seed, record, answers, None if learned else "no better than the commonest class")
-
-
-def test_answers(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Labels (n,) and logits (n, C) of a run's test split, in the split's order.
-
-    Raises:
-        InputError: the run has lost its predictions.
-    """
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(run / "predictions.parquet", filters=[("split", "==", "test")]).sort_by("index")
-    except OSError as error:
-        raise InputError(f"The run {run} has no readable predictions", got=str(error), fix="Remove its folder; the same "
-                         "command makes it again") from None  # fmt: skip
-    return table["label"].to_numpy(), np.array(table["logits"].to_pylist(), dtype=np.float32)
 
 
 def check_alike(task: str, systems: Mapping[str, Sequence[Run]]) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,14 @@ from lorabert import locks, runs
 from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.folders import clear_partial
+from lorabert.kinds import Check, named, number, optional, record, rows, text, whole
+from lorabert.received import record_of, refuse_link
 from lorabert.runs import RUNS
 from lorabert.studies.comparison.plan import Plan, System, Task, slug
 
 SCHEMA_VERSION = 1
+# What is written to in its place; the other files are moved into theirs.
+_PARTS = ("log.txt", "runs", "tuning", "baselines")
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,14 @@ def begin(path: Path, plan: Plan, fingerprints: dict[str, str], bases: dict[str,
         "data": fingerprints,
         "bases": bases or {},
     }
+    for part in _PARTS:
+        refuse_link(path / part, "a comparison")
     with disk_errors(path, STUDY_GOES_ON):
         # Of two commands that begin at once, the second finds the first one's plan.
         held = locks.take(path, "begins the comparison in", wait=locks.FOREVER)
         try:
-            if file.exists():
-                _refuse_another(path, read(file), document)
+            if os.path.lexists(file):
+                _refuse_another(path, read(file, PLANNED), document)
             clear_partial(path)
             study.save(file, document)
         finally:
@@ -120,20 +128,51 @@ def _refuse_another(path: Path, before: dict[str, Any], now: dict[str, Any]) -> 
         )
 
 
-def read(file: Path) -> dict[str, Any]:
-    """A JSON document of a study.
+def read(file: Path, kind: Check) -> dict[str, Any]:
+    """A JSON document of a study, of a kind: `PLANNED` or `BASELINES`.
 
     Raises:
-        InputError: it cannot be read, or is of a later version.
+        InputError: it cannot be read, is of a later version, or is not what lorabert writes.
     """
-    try:
-        document = json.loads(file.read_bytes())
-        version = document["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} cannot be read", got=f"{type(error).__name__}: {error}") from None
+    document = record_of(file)
+    version = document.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise InputError(f"{file} is of another version", got=f"schema_version {version}", expected=str(SCHEMA_VERSION))
+        raise InputError(f"{file} is of another version", got=f"schema_version {str(version)[:40]}", expected=str(SCHEMA_VERSION))
+    if problem := next(kind(document, ""), None):
+        again = "Remove it, and the same command makes it again"
+        raise InputError(f"{file} is damaged", got=problem, fix=again if kind is BASELINES else "Name another --out")
     return document
+
+
+def _anything(_: Any, __: str) -> Iterator[str]:
+    yield from ()
+
+
+_TEXT, _MOST = text(1 << 20), 100_000
+_OVERRIDES = named(text(200, r"\w+\.\w+", "an option such as train.seed"), _anything, _MOST)
+_RATES = named(_TEXT, rows(number, 1, _MOST), _MOST)
+_NAMED = record({"name": _TEXT, "overrides": _OVERRIDES})
+PLANNED = record(
+    {
+        "plan": record(
+            {
+                "settings": named(_TEXT, named(_TEXT, _anything, _MOST), _MOST),
+                "learning_rate": optional(number),
+                "systems": rows(_NAMED, 1, _MOST),
+                "tasks": rows(_NAMED, 1, _MOST),
+                "seeds": rows(whole(-(1 << 63), 1 << 64), 1, _MOST),
+                "tuning": optional(
+                    record({"rates": named(_TEXT, rows(number, 1, _MOST), _MOST)}, {"more_rates": whole(0, _MOST)})
+                ),
+            }
+        ),
+        "data": named(_TEXT, _TEXT, _MOST),
+    },
+    {"bases": named(_TEXT, named(_TEXT, _TEXT, _MOST), _MOST)},
+)
+_ESTIMATE = record({"value": number, "low": number, "high": number, "n": whole(0, 1 << 60)})
+_SCORES = record(dict.fromkeys(("accuracy", "f1_macro", "mcc"), _ESTIMATE))
+BASELINES = record({"baselines": named(_TEXT, _SCORES, 1000)})
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -124,6 +124,7 @@ def begin(
             name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
             run = runs.make(prepared.settings, out, resume=resume, name=name, recipe=known["recipe"])
         if run.record["status"] == "done":
+            run.check_whole()
             adapters.verify(run.adapter)
             say(f"This run is done already: {run.path}")
             processes.tell("run", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,7 @@ from lorabert.config import from_dict
 from lorabert.data import sources
 from lorabert.errors import InputError
 from lorabert.evidence.metrics import confusion_matrix
-from lorabert.runs import SCHEMA_VERSION, RunFolder, places
-
-_FACTS = (
-    "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
-    "versions", "hardware", "baselines", "fit", "engine", "engine_reason", "attention", "metrics", "per_class",
-    "confusion", "seconds",
-)  # fmt: skip
+from lorabert.runs import SCHEMA_VERSION, RunFolder, answers, places
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ def read(path: Path) -> Evidence:
     run = RunFolder.open(path)
     _check_record(run)
     events = _events(run)
-    labels, logits = _answers(path / "predictions.parquet", run.record)
+    labels, logits = _answers(path, run.record)
     texts, reason = _texts(path, run.record)
     return Evidence(path, run.record, events, labels, logits, texts, reason)
 
@@ -69,44 +62,26 @@ def _check_record(run: RunFolder) -> None:
     if status != "done":
         raise InputError(f"The run {run.path} is not finished", got=f"status {status}",
                          fix="Go on with the command that started it and --resume, then report it")  # fmt: skip
-    if missing := [name for name in _FACTS if name not in run.record]:
-        raise InputError(f"{file} is damaged", got=f"no {', '.join(missing)}", fix="Train the run again")
+    run.check_whole()
 
 
 def _events(run: RunFolder) -> list[dict[str, Any]]:
-    file = run.path / "metrics.jsonl"
-    try:
-        events = [event for event in run.events() if event.get("event") in ("train", "validation")]
-        for event in events:
-            _ = event["step"] + event["epoch"] + event["loss"] + event.get("learning_rate", 0.0)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise InputError(f"{file} is damaged", got=f"{type(error).__name__}: {error}",
-                         fix="Move the file away to report the run without its curves") from None  # fmt: skip
+    events = [event for event in run.events() if event.get("event") in ("train", "validation")]
+    if any(key not in event for event in events for key in ("step", "epoch", "loss")):
+        raise InputError(f"{run.path / 'metrics.jsonl'} is damaged", got="an event without a step, an epoch or a loss",
+                         fix="Move the file away to report the run without its curves")  # fmt: skip
     return events
 
 
-def _answers(file: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _answers(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Labels and logits of the test split, checked against the record: the page must not mix two runs."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(file, filters=[("split", "=", "test")]).sort_by("index")
-        labels = table["label"].to_numpy()
-        logits = np.array(table["logits"].to_pylist(), dtype=np.float64)
-    except FileNotFoundError:
-        raise InputError(f"{file} is missing", expected="the answers to each example, which every run leaves") from None
-    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{file} is damaged", got=str(error).splitlines()[0][:200]) from None
-    names = record["data"]["labels"]
-    try:
-        same = confusion_matrix(labels, logits.argmax(1), len(names)).tolist() == record["confusion"]
-    except (ValueError, IndexError):
-        same = False
-    if not same or logits.shape[1] != len(names):
-        raise InputError(f"{file} does not belong to the record beside it", got=f"test logits of shape {logits.shape}",
-                         expected=f"{len(names)} classes and the confusion matrix of run.json")  # fmt: skip
-    return labels, logits
+    classes = len(record["data"]["labels"])
+    labels, logits = answers.of_split(run, "test", classes)
+    if confusion_matrix(labels, logits.argmax(1), classes).tolist() != record["confusion"]:
+        raise InputError(f"{run / answers.FILE} does not belong to the record beside it",
+                         got=f"test logits of shape {logits.shape}",
+                         expected=f"{classes} classes and the confusion matrix of run.json")  # fmt: skip
+    return labels, logits.astype(np.float64)
 
 
 def _texts(run: Path, record: dict[str, Any]) -> tuple[list[str] | None, str]:
@@ -116,20 +91,3 @@ def _texts(run: Path, record: dict[str, Any]) -> tuple[list[str] | None, str]:
     except InputError as error:
         return None, f"The data could not be loaded again. {error}"
     return [f"{text}\n{pair}" for text, pair in zip(test.texts, test.pairs, strict=True)] if test.pairs else test.texts, ""
-
-
-def document(file: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        InputError: missing, or not a JSON object.
-    """
-    try:
-        content = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{file} is missing") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is damaged", got=str(error)) from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} is damaged", got=f"a {type(content).__name__}", expected="a JSON object")
-    return content

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.errors import InputError
-from lorabert.studies.reporting import evidence, findings
+from lorabert.received import record_of
+from lorabert.studies.reporting import findings
 from lorabert.studies.reporting.plots import comparison as plots
 
 SCHEMA_VERSION = 1
@@ -20,7 +21,7 @@ def view(file: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing, damaged or of another version.
     """
-    document = evidence.document(file)
+    document = record_of(file)
     if document.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{file} has a schema that this version does not read",
@@ -28,13 +29,6 @@ def view(file: Path) -> dict[str, Any]:
             expected=str(SCHEMA_VERSION),
             fix="Use the lorabert that made it, or a newer one",
         )
-    try:
-        return _view(document)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"{file} is damaged", got=f"{type(error).__name__}: {error}") from None
-
-
-def _view(document: dict[str, Any]) -> dict[str, Any]:
     plan, tasks, environment = document["plan"], document["tasks"], document["environment"]
     return {
         "title": f"{', '.join(system['name'] for system in plan['systems'])} compared",

@@ -14,7 +14,6 @@ from lorabert.errors import InputError
 from lorabert.evidence import calibration
 from lorabert.evidence.metrics import softmax
 from lorabert.studies.reporting import evidence, mistakes, verdicts
-from lorabert.studies.reporting.evidence import Evidence
 from lorabert.studies.reporting.lines import percent
 from lorabert.studies.reporting.plots import run as plots
 
@@ -30,13 +29,6 @@ def view(path: Path) -> dict[str, Any]:
         InputError: the run is not finished, or a file of it is missing or damaged.
     """
     found = evidence.read(path)
-    try:
-        return _view(found)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"{path / 'run.json'} is damaged", got=f"{type(error).__name__}: {error}") from None
-
-
-def _view(found: Evidence) -> dict[str, Any]:
     record = found.record
     results = [(record["method"], record["metrics"]), *record["baselines"].items()]
     bins = calibration.reliability(softmax(found.logits), found.labels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +39,30 @@ def write(target: Path, out: Path) -> Path:
         InputError: no finished run or comparison lies there, a record is damaged, or the file cannot be written.
     """
     _check_out(out)
-    template, values = _view(target)
-    html = _render(template, values)
+    html = _page(target)
     with disk_errors(out.parent, _ELSEWHERE):
         try:
             file_into(out, html.encode("utf-8", "replace"))
         except FileNotFoundError:
             raise InputError(f"The folder {out.parent} cannot be made", fix=_ELSEWHERE) from None
     return out
+
+
+def _page(target: Path) -> str:
+    """The page; in records that somebody wrote by hand whatever was taken for granted may be wrong, at any place.
+
+    Raises:
+        InputError: no finished run or comparison lies there, or a record is damaged.
+    """
+    file, template, values = _view(target)
+    try:
+        return _render(template, values())
+    except _OF_OTHER_TYPES as error:
+        raise InputError(f"{file} is damaged", got=f"{type(error).__name__}: {str(error)[:200]}",
+                         fix="Train the run, or make the comparison, again") from None  # fmt: skip
+
+
+_OF_OTHER_TYPES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def _check_out(out: Path) -> None:
@@ -71,12 +88,12 @@ def _beginning(file: Path) -> bytes:
         raise InputError(f"{file} cannot be read", got=error.strerror or str(error), fix=_ELSEWHERE) from None
 
 
-def _view(target: Path) -> tuple[str, dict[str, Any]]:
-    if (target / "run.json").is_file():
-        return "run.html.j2", of_run.view(target)
+def _view(target: Path) -> tuple[Path, str, Callable[[], dict[str, Any]]]:
+    if os.path.lexists(target / "run.json"):
+        return target / "run.json", "run.html.j2", partial(of_run.view, target)
     file = target if target.name == "comparison.json" else target / "comparison.json"
-    if file.is_file():
-        return "comparison.html.j2", of_comparison.view(file)
+    if os.path.lexists(file):
+        return file, "comparison.html.j2", partial(of_comparison.view, file)
     raise InputError(
         f"There is no run and no comparison in {target}",
         expected="a run folder (with run.json), or the folder of a comparison (with comparison.json)",

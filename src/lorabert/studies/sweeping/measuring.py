@@ -7,15 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lorabert.runs import answers
+
 Metric = Literal["accuracy", "f1_macro", "mcc", "loss"]
-
-
-def validation_logits(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (n,) and logits (n, C) of a finished run's validation split; rows of the test split are never read."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(run / "predictions.parquet", columns=["label", "logits"], filters=[("split", "=", "validation")])
-    return table["label"].to_numpy(), np.array(table["logits"].to_pylist(), dtype=np.float64)
 
 
 def measure(record: dict[str, Any], run: Path | None, metric: Metric) -> dict[str, Any]:
@@ -28,16 +22,19 @@ def measure(record: dict[str, Any], run: Path | None, metric: Metric) -> dict[st
 
     Returns:
         `{"value", "low", "high", "n"}`, or `{"error"}`, with `pruned` where it was ended early.
+
+    Raises:
+        InputError: the run's answers cannot be read.
     """
     if record.get("status") == "stopped":
         return {"error": record["error"], "pruned": True}
     if record.get("status") != "done" or run is None:
         return {"error": record.get("error") or f"the run ended as {record.get('status')}"}
-    labels, logits = validation_logits(run)
+    labels, logits = answers.of_split(run, "validation", len(record["data"]["labels"]))
     if not np.isfinite(logits).all():
         return {"error": "diverged: its answers are not numbers"}
     if metric == "loss":
-        return _loss(labels, logits)
+        return _loss(labels, logits.astype(np.float64))
     return {key: record["validation_metrics"][metric][key] for key in ("value", "low", "high", "n")}
 
 

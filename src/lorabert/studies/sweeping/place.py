@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from lorabert import locks
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
 from lorabert.folders import clear_partial
+from lorabert.kinds import record, text
+from lorabert.received import record_of, refuse_link
 
 _WORKER = "worker.json"
 
@@ -23,14 +26,19 @@ def worker(folder: Path, study: str) -> str:
         InputError: the folder is another study's.
     """
     file = folder / _WORKER
-    if not file.exists():
+    if not os.path.lexists(file):
         write_atomically(file, json.dumps({"worker": secrets.token_hex(8), "study": study}).encode())
-    known = json.loads(file.read_bytes())
+    known = record_of(file)
+    if problem := next(_WORKER_KIND(known, ""), None):
+        raise InputError(f"{file} is damaged", got=problem, fix="Name another --out")
     if known["study"] != study:
         raise InputError(
             f"{folder} belongs to another sweep", got=f"its study {known['study']}, not {study}", fix="Name another --out"
         )
-    return known["worker"]
+    return str(known["worker"])
+
+
+_WORKER_KIND = record({"worker": text(100), "study": text(1000)})
 
 
 @contextmanager
@@ -41,6 +49,8 @@ def alone(folder: Path) -> Iterator[locks.Hold]:
         InputError: another process sweeps in it, or what lies there is no sweep.
     """
     made = ("study.db", _WORKER, "sweep.json")
+    for part in ("study.db", "trials"):
+        refuse_link(folder / part, "a sweep")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file", fix="Name another --out")
     if folder.is_dir() and not any((folder / name).exists() for name in made):

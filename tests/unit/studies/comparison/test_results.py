@@ -32,7 +32,7 @@ def run(tmp_path):
             trainable={"parameters": 10, "head_parameters": 4, "all_parameters": 100},
             fit={"train_seconds": 3.0, "peak_bytes": 500} | facts,
         )  # fmt: skip
-        return results.read(seed, {"run": str(folder.path), "adapter": str(folder.adapter), **folder.record})
+        return results.read(seed, {"run": str(folder.path), "adapter": str(folder.adapter), **folder.record}, 2)
 
     return make
 
@@ -67,7 +67,7 @@ def test_failures_are_counted_and_told_apart(run):
         run(0, _wrong(10)),
         run(1, majority),
         run(2, _wrong(5), nan=True),
-        results.read(3, {"run": "x", "status": "failed", "error": "no memory"}),
+        results.read(3, {"run": "x", "status": "failed", "error": "no memory"}, 2),
     ]
     system = results.system(runs, 2)
     assert [failure["seed"] for failure in system["failures"]] == [1, 2, 3]
@@ -84,7 +84,7 @@ def test_a_run_fails_up_to_half_a_point_above_the_commonest_class(run, mistakes,
 
 
 def test_a_system_of_failures_has_no_figures(run):
-    system = results.system([results.read(0, {"run": "", "status": "failed", "error": "e"})], 2)
+    system = results.system([results.read(0, {"run": "", "status": "failed", "error": "e"}, 2)], 2)
     assert system["metrics"] is None
     assert system["cost"] is None
     assert results.difference([], [], 2, "accuracy", 0.005) is None
@@ -148,10 +148,12 @@ def test_runs_on_other_examples_or_another_base_are_refused(run):
 
 
 def test_lost_predictions_are_an_input_error(run, tmp_path):
-    run(0, _wrong(1))
+    record = run(0, _wrong(1)).record
+    with pytest.raises(InputError, match="3 classes"):
+        results.read(0, record, 3)
     (tmp_path / "run-0" / "predictions.parquet").unlink()
-    with pytest.raises(InputError, match="no readable predictions"):
-        results.test_answers(tmp_path / "run-0")
+    with pytest.raises(InputError, match="missing"):
+        results.read(0, record, 2)
 
 
 def test_published_figures_stand_only_beside_the_same_test_examples():

@@ -37,7 +37,11 @@ def run(tmp_path):
     return save
 
 
-DONE = {"status": "done", "validation_metrics": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}}}
+DONE = {
+    "status": "done",
+    "data": {"labels": ["no", "yes"]},
+    "validation_metrics": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}},
+}
 
 
 def test_loss_is_the_mean_cross_entropy_of_the_validation_split(run):
