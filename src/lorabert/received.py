@@ -196,6 +196,23 @@ def refuse_link(path: Path, what: str) -> None:
         )
 
 
+def refuse_links_on_the_way(path: Path, root: Path, what: str) -> None:
+    """Refuse a folder below another where it, or one on the way to it, leads elsewhere or is a file.
+
+    Args:
+        path: the folder, which need not be there.
+        root: the folder that it lies below.
+        what: what that one is, such as `a comparison`.
+
+    Raises:
+        InputError: it does.
+    """
+    for part in reversed([path, *path.parents][: len(path.relative_to(root).parts)]):
+        refuse_link(part, what)
+        if part.is_file():
+            raise InputError(f"{part} is no part of {what}", got="a file", expected="a folder", fix="Move it away")
+
+
 def shapes_of(weights: Path) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor in a safetensors file, from its header alone.
 

@@ -318,7 +318,7 @@ def test_mutated_records_and_stores_are_refused_or_change_nothing(whole, monkeyp
     tally = reliability.Tally("hostile", "records and stores")
     attack(whole, 12, 1, monkeypatch, tally)
     assert tally.failures == []
-    assert tally.outcomes["refused"] > 2  # the mutations do reach what is read
+    assert tally.outcomes["refused"] > 1  # the mutations do reach what is read
 
 
 @pytest.mark.slow

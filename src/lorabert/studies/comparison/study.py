@@ -24,13 +24,13 @@ from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.folders import clear_partial
 from lorabert.kinds import Check, named, number, optional, record, rows, text, whole
-from lorabert.received import record_of, refuse_link
+from lorabert.received import record_of, refuse_link, refuse_links_on_the_way
 from lorabert.runs import RUNS
 from lorabert.studies.comparison.plan import Plan, System, Task, slug
 
 SCHEMA_VERSION = 1
 # What is written to in its place; the other files are moved into theirs.
-_PARTS = ("log.txt", "runs", "tuning", "baselines")
+_PARTS = ("log.txt", "baselines")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,15 @@ class Study:
 
     def run_folder(self, task: Task, system: System, seed: int) -> Path:
         """The run folder of one seed of a system on a task."""
-        return self.path / "runs" / slug(task.name) / slug(system.name) / f"seed-{seed}"
+        return self._own(self.path / "runs" / slug(task.name) / slug(system.name) / f"seed-{seed}")
 
     def trial_folder(self, task: Task, system: System, rate: float) -> Path:
         """The run folder of one learning rate that was tried."""
-        return self.path / "tuning" / slug(task.name) / slug(system.name) / f"rate-{rate:g}"
+        return self._own(self.path / "tuning" / slug(task.name) / slug(system.name) / f"rate-{rate:g}")
+
+    def _own(self, folder: Path) -> Path:
+        refuse_links_on_the_way(folder, self.path, "a comparison")
+        return folder
 
     def baselines(self, task: Task) -> Path:
         """Where the cheap baselines of a task lie."""

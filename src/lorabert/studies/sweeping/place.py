@@ -49,8 +49,7 @@ def alone(folder: Path) -> Iterator[locks.Hold]:
         InputError: another process sweeps in it, or what lies there is no sweep.
     """
     made = ("study.db", _WORKER, "sweep.json")
-    for part in ("study.db", "trials"):
-        refuse_link(folder / part, "a sweep")
+    refuse_link(folder / "study.db", "a sweep")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file", fix="Name another --out")
     if folder.is_dir() and not any((folder / name).exists() for name in made):

@@ -18,6 +18,7 @@ from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.locks import Hold
 from lorabert.models import bases
+from lorabert.received import refuse_links_on_the_way
 from lorabert.studies import campaign, experiment, reporting
 from lorabert.studies.experiment import recipe
 from lorabert.studies.sweeping import place, results, space
@@ -189,7 +190,9 @@ class _Search:
         values = {"train.baselines": False, **self.study.values(trial)}
         settings = space.with_values(self.sweep.settings, values)
         watch = self.study.watch(trial) if self.sweep.pruner != "none" else None
-        return campaign.Job(settings, self.folder / "trials" / settings.sha256()[:12], watch, self.data)
+        out = self.folder / "trials" / settings.sha256()[:12]
+        refuse_links_on_the_way(out, self.folder, "a sweep")
+        return campaign.Job(settings, out, watch, self.data)
 
     def _tell(self, trial: optuna.Trial, record: dict[str, Any], out: Path | None) -> None:
         found = measure(record, out, self.sweep.metric)
