@@ -47,6 +47,30 @@ SUITES = {
         "stopped before its hundredth case. A power cut, which loses what the system had not yet written: files are flushed "
         "before they are moved to their places, but only a kill of the process is simulated.",
     ),
+    "interrupts": Suite(
+        "Interrupted at any moment",
+        "Ctrl-C and SIGTERM end a command in order: one line, exit 130, what was begun undone, what was finished kept.",
+        "Each command gets Ctrl-C, two of them some milliseconds apart, or SIGTERM at a random moment of its undisturbed time. "
+        "`evaluate` and `predict` are whole processes, struck from the interpreter's start to its end, their imports included; "
+        "the others have everything imported and are struck from their first line on.",
+        "Exit 130 and one line, or exit 0 where the work was done; no traceback, no abort; with `--json` one document; no lock, "
+        "no partial file and no manifest that promises more than there is; the same command, with `--resume` for `train`, then "
+        "ends as usual.",
+        "The milliseconds in which Python itself begins, before a line of ours: its own traceback or the signal's death is left "
+        "as it is, and counted as `met while Python began`. `serve`, whose signals have tests of their own; Ray; a second Ctrl-C "
+        "a second later, which ends the process at once and has a test alone.",
+    ),
+    "process": Suite(
+        "A process in odd surroundings",
+        "A command gives its answer, or says in one paragraph why it cannot, whatever surrounds its process.",
+        "Every command, for people and with `--json`, with stdin, stdout or stderr closed, full or left by their reader; without "
+        "HOME, with homes, caches and temporary folders that are missing, files, or cannot be written; in a folder that was "
+        "removed or cannot be written; with 64 open files, with files of 2 KiB at most; with screens of one column, ten, or an "
+        "absurd number; without TERM, PATH and the locale.",
+        "Exit 0 with the answer, or exit 2 and one paragraph; no traceback; no exit 0 where the answer was lost; with `--json` "
+        "one document.",
+        "Other encodings than those that tests/e2e/test_any_character.py has; limits on memory and processor time; `serve`.",
+    ),
     "disk": Suite(
         "A disk that fails",
         "A full, read-only or vanishing disk costs the work since the last checkpoint at most, and is said in one paragraph.",

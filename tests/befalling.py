@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+SHORT = 2048  # bytes
+
 
 def _closed(number: int) -> None:
     """As Python finds it when it starts with a closed descriptor."""
@@ -133,7 +135,7 @@ def few_files() -> None:
 
 
 def short_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SHORT, SHORT))
 
 
 def no_columns() -> None:

@@ -11,6 +11,7 @@ except KeyboardInterrupt:
     os._exit(130)
 
 import signal
+import sys
 from typing import NoReturn
 
 
@@ -20,6 +21,8 @@ def run(words: list[str] | None = None) -> NoReturn:
     Args:
         words: the verb and its options; by default those that the process was given.
     """
+    if sys.getfilesystemencoding() == "ascii":  # a locale without characters, and Python told to obey it
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     from lorabert import processes
     from lorabert.cli import main, streams
 

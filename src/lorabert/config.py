@@ -322,9 +322,12 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
     """
     from jsonargparse import ArgumentError
 
-    _check_values(argv)
     try:
+        _check_values(argv)
         return parser.parse_args(_config_first(argv, "--config" in parser._option_string_actions))
+    except UnicodeEncodeError as error:
+        raise InputError("The value of an option holds bytes that are no characters here", got=ascii(str(error.object)[:200]),
+                         fix="Give the file or folder another name, or a link to it that has one") from None  # fmt: skip
     except (ArgumentError, TypeError, ValueError) as error:
         raise _explained(parser, str(error)) from None
 
