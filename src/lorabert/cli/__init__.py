@@ -77,8 +77,20 @@ def _run(verb: str, argv: list[str]) -> None:
         raise InputError("No such command", got=f"`{verb}`", expected=f"one of {', '.join(VERBS)}", fix="See `lorabert --help`")
     if processes.count() > 1 and verb not in _FOR_MANY_PROCESSES:
         raise InputError(f"`lorabert {verb}` runs as one process", got=f"{processes.count()}", fix="Start it without a launcher")
+    _refuse_a_folder_that_is_gone()
     with _first_alone_prints(), interrupts.heeded(lambda: _leave(argv)):
         import_module(f"lorabert.cli.verbs.{verb}").main(argv)
+
+
+def _refuse_a_folder_that_is_gone() -> None:
+    """Relative paths lead nowhere there, and a record says where its run was made: better now than after minutes of work."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        raise InputError(
+            "The folder that this command was started in is not there any more",
+            fix="Change into one that is (cd .. or cd with its whole path), and give the command again",
+        ) from None
 
 
 def _leave(argv: list[str]) -> None:
