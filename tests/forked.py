@@ -47,7 +47,7 @@ class Forked:
             self._ready.recv()
 
     def send_signal(self, number: int) -> None:
-        if self.returncode is None:
+        with suppress(ProcessLookupError):  # it may end at this moment
             os.kill(self.pid, number)
 
     @property
