@@ -41,6 +41,18 @@ def test_the_run_says_what_it_chose_and_why(run):
         assert sentence in run.err
 
 
+def test_the_run_says_where_its_head_starts_and_why(run):
+    start = run.json["start"]
+    assert set(start["log_loss"]) == {"base", "evenly"}
+    assert start["attends"] == min(("evenly", "base"), key=start["log_loss"].get)
+    assert "Head: a linear probe of the first token" in run.err
+
+
+def test_a_head_alone_cannot_look_elsewhere(here, own):
+    record = here("train", *own, "--train.method", "head", "--train.num_train_epochs", "1", "--out", "head", "--json").json
+    assert record["start"] == {"attends": "base", "log_loss": {}}
+
+
 def test_its_configuration_alone_repeats_it(here, shell, run):
     file = shell.folder / "auto" / "config.yaml"
     assert None not in options(yaml.safe_load(file.read_text())).values()

@@ -56,37 +56,15 @@ def predict_padded(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: 
     """
     if not len(split):
         return np.empty((0, model.config.num_labels), np.float32)
-    return _forward(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
+    return forward_padded(model, split, lambda batch: model(**batch).logits, pad_id, batch_size, placement, desc)
 
 
-@dataclass(frozen=True)
-class States:
-    """What a base's last layer gives for each text, the head left out.
-
-    Attributes:
-        first: state of the first token, which heads read, (n, hidden) float32.
-        mean: mean over the text's tokens, (n, hidden) float32.
-    """
-
-    first: np.ndarray
-    mean: np.ndarray
-
-
-def states(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement) -> States:
-    """Read a split with a base: the model's own, as it is now."""
-
-    def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        hidden = model.base_model(**batch)[0].float()
-        inside = batch["attention_mask"].unsqueeze(-1)
-        return torch.stack([hidden[:, 0], (hidden * inside).sum(1) / inside.sum(1)], 1)
-
-    found = _forward(model, split, both, pad_id, batch_size, placement, "Reading with the frozen base")
-    return States(found[:, 0], found[:, 1])
-
-
-def _forward(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch.Tensor]], torch.Tensor], pad_id: int,
+def forward_padded(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch.Tensor]], torch.Tensor], pad_id: int,
              batch_size: int, placement: Placement, desc: str) -> np.ndarray:  # fmt: skip
-    """Rows of like length together, results in the original order; the model is left on the CPU, in eval mode."""
+    """What is computed of each padded batch, (n, ...) float32, rows of like length together, results in the original order.
+
+    The model is left on the CPU, in eval mode.
+    """
     model.eval().to(placement.device)
     results: list[Any] = [None] * len(split)
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(placement.precision)

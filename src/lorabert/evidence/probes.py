@@ -63,17 +63,36 @@ def fit(features: ArrayLike, labels: ArrayLike, num_classes: int) -> Probe:
     if len(present) < 2:
         bias[present] = 1.0
         return Probe(weight, bias, _USUAL)
-    mean, scale = x.mean(0), x.std(0)
-    # Where texts differ by less than a training's own noise, a weight as large as that asks for would only amplify the noise.
-    scale = np.maximum(scale, _LEAST_SCALE * np.sqrt(np.mean(x**2)))
-    scale[scale == 0] = 1.0
-    standard = (x - mean) / scale
+    standard, mean, scale = _standard(x)
     c = _chosen(standard, y) if len(y) <= _MOST_TO_CHOOSE_BY else _USUAL
     model = _regression(standard, y, c)
     found, lift = (model.coef_, model.intercept_) if len(present) > 2 else _two_sided(model)
     bias[:] = lift.min() - 1.0
     weight[present], bias[present] = found / scale, lift - (found / scale) @ mean
     return Probe(weight, bias, c)
+
+
+def log_loss(features: ArrayLike, labels: ArrayLike) -> float | None:
+    """Mean log loss of a probe on examples held out of its fitting, by stratified folds, to tell which states say more.
+
+    At most 2,000 examples are looked at, C is 0.03, a class of one example counts in none; None where nothing is left to fold.
+
+    Args:
+        features: shape (n, d), finite.
+        labels: class indices, shape (n,).
+    """
+    x, y = np.asarray(features, np.float64)[:_MOST_TO_CHOOSE_BY], np.asarray(labels, np.int64)[:_MOST_TO_CHOOSE_BY]
+    x, y, parts = _folded(_standard(x)[0], y)
+    return sum(_loss(x, y, fitted, held, _USUAL) for fitted, held in parts) / len(y) if parts else None
+
+
+def _standard(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Standardised columns, their means and what they were divided by."""
+    mean, scale = x.mean(0), x.std(0)
+    # Where texts differ by less than a training's own noise, a weight as large as that asks for would only amplify the noise.
+    scale = np.maximum(scale, _LEAST_SCALE * np.sqrt(np.mean(x**2)))
+    scale[scale == 0] = 1.0
+    return (x - mean) / scale, mean, scale
 
 
 def _two_sided(model: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -90,17 +109,27 @@ def _regression(x: NDArray[np.float64], y: NDArray[np.int64], c: float) -> Any:
 
 
 def _chosen(x: NDArray[np.float64], y: NDArray[np.int64]) -> float:
-    """The candidate with the least log loss over folds; of equals the smallest. Texts of a class that has one count in none."""
+    """The candidate with the least log loss over folds; of equals the smallest."""
+    x, y, parts = _folded(x, y)
+    if not parts:
+        return _USUAL
+    return min(_CANDIDATES, key=lambda c: (sum(_loss(x, y, fitted, held, c) for fitted, held in parts), c))
+
+
+_Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _folded(x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64], list[_Fold]]:
+    """The examples of classes that have several, and which each fold fits and holds out; no fold of fewer than two classes."""
     from sklearn.model_selection import StratifiedKFold
 
     counts = np.bincount(y)
     several = np.isin(y, np.flatnonzero(counts >= 2))
     x, y = x[several], y[several]
     if len(np.unique(y)) < 2:
-        return _USUAL
+        return x, y, []
     folds = StratifiedKFold(min(_FOLDS, int(np.bincount(y)[np.unique(y)].min())), shuffle=True, random_state=0)
-    parts = list(folds.split(x, y))
-    return min(_CANDIDATES, key=lambda c: (sum(_loss(x, y, fitted, held, c) for fitted, held in parts), c))
+    return x, y, list(folds.split(x, y))
 
 
 def _loss(x: NDArray[np.float64], y: NDArray[np.int64], fitted: NDArray[np.int64], held: NDArray[np.int64], c: float) -> float:

@@ -36,27 +36,45 @@ def can_start_from_probe(model: Any, new_tensors: Iterable[str]) -> bool:
     return bool(names) and f"{names[-1]}.weight" in set(new_tensors)
 
 
-def start_from_probe(model: Any, first: np.ndarray, fit: Callable[[np.ndarray], Linear]) -> None:
-    """Make the last layer of a classifier's head a linear probe of what reaches it, before anything is trained.
+def reached(model: Any, states: np.ndarray) -> np.ndarray:
+    """What reaches the last layer of a classifier's head of its texts' states, (n, in) float32.
 
-    What reaches it is a text's first state, through the layers of the head before it as they are: BERT's pooler, or RoBERTa's new
-    layer, which turns and squashes the state but loses little of it. So fine-tuning begins where a probe of the frozen base ends
-    (LP-FT: Kumar et al. 2022, section 3), in a head that plain Transformers has.
+    That is the states through the layers before it as they are: BERT's pooler, or RoBERTa's new layer, which turns and squashes a
+    state but loses little of it.
 
     Args:
         model: a model from `models.methods.apply`.
-        first: states of the first token of some training texts, (n, hidden) float32.
-        fit: gives the probe of what reaches the last layer, (n, in).
+        states: one a text, (n, hidden) float32.
     """
-    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
-    *before, last = FAMILIES[model.config.model_type].parts.head  # type: ignore[union-attr]
-    reached = torch.from_numpy(first)
+    classifier, *before = _steps(model)[:-1]
+    found = torch.from_numpy(states)
     with torch.no_grad():
         for step in before:
-            reached = ACTIVATIONS[str(step.activation)](_live(classifier, step)(reached))
-        probe, layer = fit(reached.numpy()), _live(classifier, last)
+            found = ACTIVATIONS[str(step.activation)](_live(classifier, step)(found))
+    return found.numpy()
+
+
+def start_from_probe(model: Any, probe: Linear) -> None:
+    """Make the last layer of a classifier's head a linear probe of what reaches it, before anything is trained.
+
+    So fine-tuning begins where a probe of the frozen base ends (LP-FT: Kumar et al. 2022, section 3), in a head that plain
+    Transformers has.
+
+    Args:
+        model: a model from `models.methods.apply`.
+        probe: of what `reached` gives.
+    """
+    classifier, *_, last = _steps(model)
+    layer = _live(classifier, last)
+    with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(probe.weight))
         layer.bias.copy_(torch.as_tensor(probe.bias))
+
+
+def _steps(model: Any) -> list[Any]:
+    """The classifier in a model, and the steps of its head."""
+    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return [classifier, *FAMILIES[model.config.model_type].parts.head]  # type: ignore[union-attr]
 
 
 def _live(module: Any, step: HeadStep) -> Any:

@@ -38,17 +38,13 @@ def test_training_begins_where_the_probe_ends(base_folder, tmp_path, family, wit
     batch, labels = inputs(bases.load_tokenizer(base.folder))
     with torch.inference_mode():
         first = loaded.model.eval().base_model(**batch)[0][:, 0].numpy()
-    fitted = {}
-
-    def fit(reached):
-        fitted["probe"], fitted["reached"] = probes.fit(reached, labels, 3), reached
-        return fitted["probe"]
-
     model = methods.apply(loaded, "lora", LoraConfig(target_modules="all-linear"))
     before = logits(model, batch)
-    heads.start_from_probe(model, first, fit)
+    reached = heads.reached(model, first)
+    probe = probes.fit(reached, labels, 3)
+    heads.start_from_probe(model, probe)
     found = logits(model, batch)
-    wanted = fitted["probe"].logits(fitted["reached"])
+    wanted = probe.logits(reached)
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
     assert np.abs(found - before).max() > 0.01  # a random head answers otherwise
 

@@ -8,7 +8,7 @@ import tiny
 from lorabert.config import ModelConfig
 from lorabert.data.encoding import encode_split
 from lorabert.data.sources import Split
-from lorabert.engine.prediction import Classifier, states
+from lorabert.engine.prediction import Classifier
 from lorabert.hardware import Placement
 from lorabert.models import bases
 
@@ -84,16 +84,6 @@ def test_a_classifier_answers_in_bf16_when_asked_to(classifier, alone):
     half = classifier.logits(TEXTS, placement=Placement("cpu", "bf16", ""))
     assert 0 < np.abs(half - alone).max() < 0.05
     assert np.abs(classifier.logits(TEXTS) - alone).max() < 1e-5  # what was made for bf16 does not answer for fp32
-
-
-def test_a_bases_states_are_those_of_the_first_token_and_the_mean_without_the_padding(classifier):
-    found = states(classifier.model, encoded(classifier), pad_id=0, batch_size=7, placement=CPU)
-    with torch.inference_mode():
-        for row, text in enumerate(TEXTS):
-            inputs = classifier.tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
-            wanted = classifier.model.bert(**inputs).last_hidden_state[0].numpy()
-            np.testing.assert_allclose(found.mean[row], wanted.mean(0), rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(found.first[row], wanted[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_prediction_is_the_softmax_of_the_logits(classifier, alone):

@@ -20,8 +20,9 @@ from lorabert.data.encoding import Encoded
 from lorabert.data.leaks import Shared
 from lorabert.data.sources import SPLITS, Splits
 from lorabert.data.splitting import sample
-from lorabert.engine.prediction import Classifier, States
+from lorabert.engine.prediction import Classifier
 from lorabert.engine.rehearsal import rehearse
+from lorabert.engine.states import States
 from lorabert.errors import InputError, Unsupported
 from lorabert.hardware import Placement
 from lorabert.models import bases, heads, methods

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.splitting import sample
-from lorabert.engine.prediction import States, states
+from lorabert.engine.states import States, states
 from lorabert.evidence import probes
-from lorabert.models import heads
+from lorabert.models import attention, heads
 from lorabert.studies.experiment.foreseeing import FROZEN_BASE_TEXTS
 from lorabert.studies.experiment.preparing import Prepared
 
@@ -27,9 +29,44 @@ def frozen_states(ready: Prepared) -> tuple[np.ndarray, States]:
     return ready.frozen
 
 
-def start_head(ready: Prepared) -> None:
-    """Let the head begin as a linear probe of the frozen base, where the recipe says so."""
-    if ready.settings.train.head_init == "probe":
-        some, found = frozen_states(ready)
-        labels, classes = ready.splits.train.labels[some], len(ready.splits.label_names)
-        heads.start_from_probe(ready.model, found.first, lambda reached: probes.fit(reached, labels, classes))
+@dataclass(frozen=True)
+class Start:
+    """How a head that starts as a probe starts.
+
+    Attributes:
+        attends: where the last layer has the first token look: `evenly` at all tokens, or as the `base` has it.
+        log_loss: of a probe on held-out training texts, by where the first token looks; empty where there is nothing to choose.
+    """
+
+    attends: str
+    log_loss: dict[str, float]
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        looks = "evenly at all tokens" if self.attends == "evenly" else "where the base has it look"
+        losses = [f"{loss:.3f} {name}" for name, loss in self.log_loss.items()]
+        why = f" (log loss of a probe on texts held out of the training split: {', '.join(losses)})" if losses else ""
+        return f"Head: a linear probe of the first token, which starts by looking {looks}{why}."
+
+
+def start_head(ready: Prepared) -> Start | None:
+    """Let the head begin as a linear probe of the frozen base, where the recipe says so.
+
+    The first token looks evenly at all tokens in the last layer where that is within reach of what is trained and classifies
+    training texts better, by cross-validation.
+    """
+    if ready.settings.train.head_init != "probe":
+        return None
+    some, found = frozen_states(ready)
+    labels, classes = ready.splits.train.labels[some], len(ready.splits.label_names)
+    reached = {"base": heads.reached(ready.model, found.first)}
+    if found.even is not None and attention.can_attend_evenly(ready.model):
+        reached["evenly"] = heads.reached(ready.model, found.even)
+    losses = {name: probes.log_loss(features, labels) for name, features in reached.items()} if len(reached) > 1 else {}
+    known = {name: loss for name, loss in losses.items() if loss is not None}
+    attends = min(reversed(reached), key=lambda name: known.get(name, 0.0))  # of equals, or without a way to tell, evenly
+    if attends == "evenly":
+        assert found.entering is not None
+        attention.attend_evenly(ready.model, found.entering)
+    heads.start_from_probe(ready.model, probes.fit(reached[attends], labels, classes))
+    return Start(attends, known)

@@ -140,7 +140,7 @@ def begin(
         begun.track()
         begun.expected.note(tell=resume)
         begun.baselines(known)
-        start_head(prepared)
+        begun.start()
     return begun
 
 
@@ -168,10 +168,11 @@ class Begun:
     Attributes:
         ready: all that it needs.
         run: its folder; each part is in the record before the next begins.
+        say: called with each line for people.
     """
 
     def __init__(self, ready: Prepared, run: RunFolder, say: Say, watch: Watch | None = None) -> None:
-        self.ready, self.run, self.watch = ready, run, watch
+        self.ready, self.run, self.say, self.watch = ready, run, say, watch
         self.expected = Expectation(ready, run, say)
         self.tracker: tracking.Tracker | None = None
         self.clock = Clock(ready.seconds)
@@ -189,6 +190,12 @@ class Begun:
         self.run.update(baselines=baselines_of(self.ready) if self.ready.settings.train.baselines else {})
         self.clock.lap("baselines")
         self.expected.training()
+
+    def start(self) -> None:
+        """Make the head what the recipe has it start as, and note how."""
+        if start := start_head(self.ready):
+            self.say(str(start))
+            self.run.update(start=dataclasses.asdict(start))
 
     def log(self, event: dict[str, Any]) -> None:
         """Keep an event of the training, and show it to whoever watches."""
