@@ -84,7 +84,7 @@ def _peft(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     base = bases.find(ModelConfig(name=manifests.manifest_of(folder / "a0")["base"]["name"]))
-    model = AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=2, trust_remote_code=False)
     for number in range(MANY):
         if number == 0:
             model = PeftModel.from_pretrained(model, folder / "a0", adapter_name="a0")

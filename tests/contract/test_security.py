@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("src", "benchmarks", "docs", "examples") for path in (ROOT / folder).rglob("*.py"))
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 FLAG = "trust_remote_code"
+_ASKS = r"(transformers\.)?Auto\w+\.from_(pretrained|config)"
 
 
 def trusting(source):
@@ -50,6 +51,38 @@ def test_no_model_s_own_code_is_ever_trusted():
     assert found == {}
     advice = [path.name for path in TEXTS if re.search(FLAG + r"\W{1,4}True", path.read_text(encoding="utf-8"))]
     assert advice == []
+
+
+def asking(source):
+    """The lines that load something of Transformers by its name alone, without a word on trust."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    asking = [
+        call for call in calls if re.fullmatch(r"(transformers\.)?Auto\w+\.from_(pretrained|config)", ast.unparse(call.func))
+    ]
+    return [call.lineno for call in asking if not any(map(_is_a_word_on_trust, call.keywords))]
+
+
+def _is_a_word_on_trust(word):
+    return word.arg == FLAG or (word.arg is None and ast.unparse(word.value) == "_OWN_FILES_ONLY")
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("AutoModel.from_pretrained(a)", [1]),
+        ("transformers.AutoTokenizer.from_pretrained(a,\n x=1)", [1]),
+        ("AutoModel.from_pretrained(a, trust_remote_code=False)", []),
+        ("AutoModel.from_pretrained(a, **_OWN_FILES_ONLY)", []),
+        ("AutoModel.from_config(a)", [1]),
+    ],
+)
+def test_the_search_for_calls_without_a_word_on_trust_finds_them(source, lines):
+    assert asking(source) == lines
+
+
+def test_whatever_could_ask_for_code_is_told_that_there_is_none():
+    found = {str(path.relative_to(ROOT)): lines for path in SOURCES if (lines := asking(path.read_text(encoding="utf-8")))}
+    assert found == {}
 
 
 def test_nothing_is_unpickled():

@@ -152,8 +152,10 @@ def _naming_the_tokenizer() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
-        got = (str(error).splitlines() or [type(error).__name__])[0]
+    except (KeyboardInterrupt, SystemExit, MemoryError, InputError):
+        raise
+    except BaseException as error:  # the library panics in Rust, which is no Exception
+        got = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError("The base's tokenizer fails on a text", got=got,
                          fix="Name another base, or mend its tokenizer") from error  # fmt: skip
 

@@ -47,7 +47,7 @@ def _base(settings: RunConfig) -> LoadedBase:
     known = hub.cached_file(settings.model.name, "config.json")
     shapes = AutoConfig.from_pretrained(known, trust_remote_code=False) if known else BertConfig()
     with torch.device("meta"):
-        model: Any = AutoModelForSequenceClassification.from_config(shapes)
+        model: Any = AutoModelForSequenceClassification.from_config(shapes, trust_remote_code=False)
     model = model.to_empty(device="cpu")
     drawn = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0)) * 0.02
     with torch.no_grad():
