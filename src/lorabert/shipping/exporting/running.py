@@ -16,6 +16,7 @@ from lorabert.hardware import Placement
 from lorabert.models import bases
 from lorabert.models.bases import Base
 from lorabert.shipping import fingerprints, manifests
+from lorabert.shipping.exporting import outside
 from lorabert.shipping.exporting.graphs import require
 from lorabert.shipping.exporting.parity import TOLERANCES
 
@@ -83,6 +84,7 @@ def opened(folder: Path, format_name: str, label_names: list[str], max_length: i
 
 def _session(path: Path) -> Any:
     require("onnxruntime")
+    outside.check(path)
     import onnxruntime
     import torch
 
