@@ -95,11 +95,12 @@ SUITES = {
         "Artefacts that someone made to harm",
         "An adapter, an export or a base is numbers and text, never code: what is wrong with it is refused in words.",
         "Adapters, exports and bases are mutated at random (fields, types, numbers, bytes, files that are links or pipes), their "
-        "hashes are made anew to match, and they are loaded.",
+        "hashes are made anew to match, and they are loaded; so are the records of runs, comparisons and sweeps, and stores, and "
+        "the verbs that read them are called.",
         "Refused with a reason, or answering as recorded; no traceback, no hang, no code run, no connection, no process started, "
         "no memory beyond a bound.",
-        "Stores, data files and requests to the server, which have tests of their own and are not drawn by this suite; the "
-        "operations inside an ONNX graph.",
+        "Data files and requests to the server, which have tests of their own and are not drawn by this suite; the operations "
+        "inside an ONNX graph; the checkpoints of the reference engine.",
     ),
     "long": Suite(
         "A long time",

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from lorabert.naming import shortened
 
 _LONGEST_NAME = 60
+_LONGEST_GOT = 4_000  # a list of a hundred thousand entries may stand where a number should, and nobody reads it
 
 
 def quoted(names: Iterable[str], most: int = 5) -> str:
@@ -19,12 +20,13 @@ class InputError(Exception):
 
     Args:
         wrong: what is wrong, as a sentence.
-        got: what was found instead, if that helps.
+        got: what was found instead, if that helps; cut where it is very long.
         expected: what would have been accepted.
         fix: what to do next.
     """
 
     def __init__(self, wrong: str, *, got: str = "", expected: str = "", fix: str = "") -> None:
+        got = got if len(got) <= _LONGEST_GOT else f"{got[:_LONGEST_GOT]}…"
         self.wrong, self.got, self.expected, self.fix = wrong, got, expected, fix
         parts = (wrong, got and f"Got {got}", expected and f"Expected {expected}", fix)
         super().__init__(" ".join(part.rstrip(".") + "." for part in parts if part))

@@ -1,8 +1,8 @@
 """Records and stores that an attacker has changed, with every seal made anew: what a run, a comparison, a sweep and a store hold.
 
 Each mutation is met by a verb that reads it. The verb does what it would have done, or refuses with a reason (exit 2, one
-paragraph); nothing crashes, hangs, grows, asks, or reads or writes outside of its folder. A few in every run, three thousand
-with -m slow.
+paragraph); nothing crashes, hangs, grows, asks, or reads or writes outside of its folder. A few in every run, a thousand with
+-m slow.
 """
 
 from __future__ import annotations
@@ -127,11 +127,11 @@ def in_record(file: Path, draw: random.Random) -> str:
         return in_bytes(file, draw)
     how, value = draw.random(), draw.choice(STRANGE)
     if how < 0.1:
-        content = file.read_text(encoding="utf-8")
+        content = file.read_text(encoding="utf-8", errors="replace")
         file.write_text(draw.choice(WRAPS) % (content, content), encoding="utf-8")
         return f"{file.name} wrapped"
     if how < 0.15:
-        content = file.read_text(encoding="utf-8").replace(": 1", ": 1e999", 1).replace("0.", "NaN, 0.", 1)
+        content = file.read_text(encoding="utf-8", errors="replace").replace(": 1", ": 1e999", 1).replace("0.", "NaN, 0.", 1)
         file.write_text(content, encoding="utf-8")
         return f"{file.name} not finite"
     told = []
@@ -152,7 +152,7 @@ def in_record(file: Path, draw: random.Random) -> str:
 
 
 def in_lines(file: Path, draw: random.Random) -> str:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     lines.insert(draw.randrange(len(lines) + 1), line := draw.choice(LINES))
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return f"{file.name} {line[:60]!a}"
@@ -317,14 +317,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes and links")
 def test_mutated_records_and_stores_are_refused_or_change_nothing(whole, monkeypatch):
     tally = reliability.Tally("hostile", "records and stores")
     attack(whole, 12, 1, monkeypatch, tally)
-    assert tally.failures == []
+    assert not tally.failures, "\n".join(tally.failures)
     assert tally.outcomes["refused"] > 1  # the mutations do reach what is read
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-def test_three_thousand_mutated_records_and_stores(whole, monkeypatch):
+def test_a_thousand_mutated_records_and_stores(whole, monkeypatch):
     tally = reliability.Tally("hostile", "records and stores")
-    attack(whole, int(os.environ.get("CASES", "3000")), int(os.environ.get("SEED", "2")), monkeypatch, tally)
+    attack(whole, 1000, 2, monkeypatch, tally)
     tally.save(COMMAND)
-    assert tally.failures == []
+    assert not tally.failures, "\n".join(tally.failures)

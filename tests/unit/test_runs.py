@@ -104,6 +104,28 @@ def test_a_record_that_is_no_object_is_no_run(content):
     assert [run.path.name for run in all_runs()] == ["good"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a right")
+def test_of_checkpoints_only_files_of_their_own_are_removed():
+    folder = RunFolder.create(Path("run"), SETTINGS)
+    Path("outside").mkdir()
+    Path("outside/progress.json").write_text("keep", encoding="utf-8")
+    (folder.checkpoints / "checkpoint-1" / "complete").mkdir(parents=True)
+    (folder.checkpoints / "checkpoint-2").symlink_to(Path("outside").absolute())
+    folder.clear_checkpoints()
+    assert Path("outside/progress.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right")
+@pytest.mark.parametrize("part", ["metrics.jsonl", "checkpoints", "adapter", ".lock"])
+def test_a_run_of_which_a_part_lies_elsewhere_is_not_worked_in(part):
+    folder = RunFolder.create(Path("run"), SETTINGS)
+    Path("outside").mkdir()
+    (folder.path / part).symlink_to(Path("outside").absolute())
+    with pytest.raises(InputError, match="no part of"):
+        folder.take()
+    assert not list(Path("outside").iterdir())
+
+
 # ---- events
 
 

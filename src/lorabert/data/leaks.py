@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+_PIECE = 1 << 16
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -52,5 +57,26 @@ def shared(splits: Sequence[tuple[str, Iterable[tuple[str, ...]]]]) -> list[Shar
     return found
 
 
-def _folded(text: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(" ".join(unicodedata.normalize("NFC", part).casefold().split()) for part in text)
+def _folded(text: tuple[str, ...]) -> tuple[bytes, ...]:
+    """What stands for a text whatever its case and white space: a digest, as there may be millions of texts, or a huge one."""
+    return tuple(map(_digest, text))
+
+
+def _digest(part: str) -> bytes:
+    found = hashlib.sha256()
+    between = b""
+    for piece in _pieces(part):
+        if words := " ".join(unicodedata.normalize("NFC", piece).casefold().split()):
+            found.update(between + words.encode("utf-8", "surrogatepass"))
+            between = b" "
+    return found.digest()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in pieces that meet at white space: the words of a whole one, each an object, take ten times its memory."""
+    start = 0
+    while start < len(text):
+        space = _SPACE.search(text, start + _PIECE) if start + _PIECE < len(text) else None
+        end = space.start() if space else len(text)
+        yield text[start:end]
+        start = end

@@ -15,11 +15,12 @@ import torch
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
+from lorabert import received
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.pacing import Pace, measure
-from lorabert.errors import Diverged
+from lorabert.errors import Diverged, InputError
 from lorabert.files import write_atomically
 from lorabert.hardware import Placement, peak_bytes
 from lorabert.models.bases import quiet_transformers
@@ -57,7 +58,7 @@ def fit(
         log: called with each event: loss and learning rate, or validation loss.
     """
     last = _newest_complete(checkpoints) if resume else None
-    reporting = _Reporting(log, spent=float((last / _COMPLETE).read_text() or 0) if last else 0.0)
+    reporting = _Reporting(log, spent=_spent(last) if last else 0.0)
     trainer = _PlannedTrainer(
         plan=plan,
         loraplus_lr_ratio=settings.loraplus_lr_ratio,
@@ -165,11 +166,30 @@ def _newest_complete(checkpoints: Path) -> Path | None:
     """The newest checkpoint that was written to its end; what a kill cut short is removed."""
     complete = []
     for folder in checkpoints.glob("checkpoint-*"):
+        received.refuse_link(folder, "a run's checkpoints")
+        if not folder.name.rpartition("-")[2].isdecimal():
+            continue
         if (folder / _COMPLETE).exists():
             complete.append(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
     return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def _spent(checkpoint: Path) -> float:
+    """Seconds that a run had taken when it wrote a checkpoint.
+
+    Raises:
+        InputError: it does not say so.
+    """
+    file = checkpoint / _COMPLETE
+    try:
+        seconds = float(received.content_of(file, checkpoint) or 0)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise InputError(f"{file} is damaged", expected="seconds", fix="Remove that checkpoint, and give the same command again")
+    return seconds
 
 
 class _Rows(torch.utils.data.Dataset[tuple[EncodedSplit, int]]):

@@ -248,8 +248,8 @@ class RunFolder:
     def clear_checkpoints(self) -> None:
         """Remove the checkpoints of a finished run, and nothing else that somebody may have put among them."""
         for checkpoint in self.checkpoints.glob("checkpoint-*"):
-            for file in checkpoint.iterdir() if checkpoint.is_dir() else ():
-                if any(file.match(pattern) for pattern in _CHECKPOINT_FILES):
+            for file in checkpoint.iterdir() if checkpoint.is_dir() and not checkpoint.is_symlink() else ():
+                if not file.is_dir() and any(file.match(pattern) for pattern in _CHECKPOINT_FILES):
                     file.unlink()
             with suppress(OSError):
                 checkpoint.rmdir()

@@ -32,5 +32,12 @@ def test_composed_and_decomposed_are_one_text():
     assert shared([("train", single("caf\u00e9")), ("test", single("cafe\u0301"))]) == [Shared("train", "test", 1, 0, 1)]
 
 
+def test_a_long_text_is_one_text_whatever_its_white_space():
+    words = ["Été", "A\u0308", "x" * 70_000, *["word"] * 50_000]
+    first, second = " ".join(words), "\n " + "\t\u3000".join(words).upper() + " "
+    (found,) = shared([("train", [(first,)]), ("test", [(second,), (first + " more",)])])
+    assert (found.examples, found.exact) == (1, 0)
+
+
 def test_splits_with_nothing_in_common_are_not_named():
     assert shared([("train", single("a")), ("test", single("b")), ("validation", [])]) == []

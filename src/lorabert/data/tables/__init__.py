@@ -36,6 +36,7 @@ def read(path: Path, data: DataConfig = _AS_IT_COMES, prefix: str = PREFIX, *, l
         table = parquet.table(str(path), file.content)
     else:
         text = decoded(file.content, str(path), data.encoding, prefix)
+        file = dataclasses.replace(file, content=b"")  # parsing takes room enough
         table = _of_text(str(path), text, file.suffix, data, prefix, labelled)
     table, empty = _without_empty_end(table)
     if not len(table):
