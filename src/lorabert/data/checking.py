@@ -30,7 +30,8 @@ def check_files(
 
     Args:
         paths: the file to learn from, and any others.
-        data: names of the columns, and how the files are read.
+        data: names of the columns, and how the files are read; with `skip_bad_rows` the rows that cannot be used are notes, as
+            training leaves them out, and no problems.
         tokenizer: counts the tokens.
         max_length: where texts would be cut.
         prefix: what the command's options for data begin with, as `tables.read` takes it.
@@ -61,7 +62,8 @@ class _Part:
         labels: label names by row, where they can be used.
         empty_texts: number of rows that lack a text.
         empty_labels: number of rows that lack a label.
-        unusable: what training would refuse, with the places.
+        unusable: what training would refuse, or leave out, with the places.
+        skipped: training leaves out the rows that cannot be used.
     """
 
     table: Table
@@ -71,12 +73,14 @@ class _Part:
     empty_texts: int
     empty_labels: int
     unusable: list[str]
+    skipped: bool
 
 
 def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int) -> dict[str, Any]:
     columns = find(read[0], data)
-    first = _part(read[0], columns)
-    others = [_part(table, columns_of(table, columns), sorted(set(first.labels.values()))) for table in read[1:]]
+    first = _part(read[0], columns, skip=data.skip_bad_rows)
+    known = sorted(set(first.labels.values()))
+    others = [_part(table, columns_of(table, columns), known, skip=data.skip_bad_rows) for table in read[1:]]
     parts = [first, *others]
     problems = [problem for part in parts for problem in _problems(part)]
     for other in others:
@@ -87,30 +91,34 @@ def _check(read: list[Table], data: DataConfig, tokenizer: Any, max_length: int)
     reports = [_report(part, tokenizer, vocabulary, max_length) for part in parts]
     problems += [problem for part, report in zip(parts, reports, strict=True) for problem in _unread(part, report, vocabulary)]
     notes = [note for table in read for note in table.notes]
+    notes += [f"{part.table.origin}: left out {rows}" for part in parts if part.skipped for rows in part.unusable]
     if any(report["tokens_longest"] >= MOST_COUNTED for report in reports):
         notes.append(f"texts of more than {MOST_COUNTED:,} tokens were counted no further")
     return {"parts": reports, "problems": problems, "notes": notes}
 
 
-def _part(table: Table, columns: Columns, known: list[str] | None = None) -> _Part:
+def _part(table: Table, columns: Columns, known: list[str] | None = None, *, skip: bool = False) -> _Part:
     assert columns.label is not None
     texts = [texts_in(table, name) for name in (columns.text, columns.text_pair) if name]
     labels = labels_in(table, columns.label, known)
-    whole = sorted(set.intersection(*(set(cells.usable()) for cells in texts)))
+    whole, labelled = set.intersection(*(set(cells.usable()) for cells in texts)), set(labels.usable())
+    if skip and whole & labelled:  # without a single row training refuses the file
+        whole = labelled = whole & labelled
     return _Part(
         table,
         columns,
-        texts={row: tuple(cells.values[row] for cells in texts) for row in whole},
-        labels={row: labels.values[row] for row in labels.usable()},
+        texts={row: tuple(cells.values[row] for cells in texts) for row in sorted(whole)},
+        labels={row: labels.values[row] for row in sorted(labelled)},
         empty_texts=len(set().union(*(cells.empty for cells in texts))),
         empty_labels=len(labels.empty),
-        unusable=[problem for cells in (*texts, labels) for problem in cells.problems()],
+        unusable=[*filter(None, [table.broken_rows()]), *(problem for cells in (*texts, labels) for problem in cells.problems())],
+        skipped=skip and bool(whole & labelled),
     )
 
 
 def _problems(part: _Part) -> list[str]:
     origin = part.table.origin
-    problems = [f"{origin}: {problem}" for problem in (part.table.broken_rows(), *part.unusable) if problem]
+    problems = [] if part.skipped else [f"{origin}: {problem}" for problem in part.unusable]
     if part.labels:
         try:
             label_names(list(part.labels.values()), part.table, part.columns.label or "")

@@ -318,11 +318,24 @@ def _check_specials(tokenizer: Any) -> None:
     if tokenizer.pad_token_id is None:
         raise InputError("The base's tokenizer has no padding token", got="pad_token: none",
                          expected="a token that fills the shorter texts of a batch",
-                         fix='Name one of its tokens in its tokenizer_config.json, such as "pad_token": "[PAD]"')  # fmt: skip
+                         fix="Name one of its tokens in its tokenizer_config.json: "
+                         f'"pad_token": "{_padding(tokenizer)}"')  # fmt: skip
     if not tokenizer("")["input_ids"]:
         raise InputError("The base's tokenizer puts no special token around a text", got="no token at all for an empty text",
                          expected="a first token such as [CLS], whose state is read to classify",
                          fix="Give tokenizer.json the post_processor that the base was trained with")  # fmt: skip
+
+
+# As the families name it, BERT's first; whichever stands in a vocabulary is its own.
+_PADDING = ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|endoftext|>")
+
+
+def _padding(tokenizer: Any) -> str:
+    """A token of the tokenizer's own that can pad: one that is called so, else one that stands around texts, which masks hide."""
+    vocabulary = tokenizer.get_vocab()
+    named = (token for token in _PADDING if token in vocabulary)
+    around = (token for token in (tokenizer.sep_token, tokenizer.eos_token, tokenizer.unk_token) if token)
+    return next(named, None) or next(around, None) or next(iter(vocabulary), "[PAD]")
 
 
 def longest_input(model: Any) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lorabert.config import RunConfig
 from lorabert.engine.multilora import SHARES_BASE
-from lorabert.errors import InputError, Unsupported
+from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.runs import Fit
 from lorabert.studies import experiment
 from lorabert.studies.experiment import Begun, Stopped
@@ -86,8 +86,9 @@ def _alone(job: Job, say: Say) -> dict[str, Any]:
 
 
 def _failed(job: Job, error: Exception, say: Say) -> dict[str, Any]:
-    say(f"{job.out} failed: {error}")
-    return {"run": str(job.out), "status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
+    status = "stopped" if isinstance(error, Stopped) else "diverged" if isinstance(error, Diverged) else "failed"
+    say(f"{job.out} {status}: {error}")
+    return {"run": str(job.out), "status": status, "error": str(error)}
 
 
 class _Together:

@@ -235,3 +235,19 @@ def test_one_column_has_the_same_classes_in_every_format(tokenizer):
              "parquet": parquet(TEXTS, [0.0, 1.0] * 20)}  # fmt: skip
     for file in files.values():
         assert check_files([file], DataConfig(), tokenizer, 16)["parts"][0]["classes"] == {"0": 20, "1": 20}
+
+
+def test_rows_that_are_to_be_skipped_are_told_of_and_no_problem(tokenizer):
+    rows = [f"a film {number},{'pos' if number % 2 else 'neg'}" for number in range(20)]
+    file = csv("a.csv", *rows, ",neg", "bad film,", "a,b,c")
+    refused = check_files([file], DataConfig(), tokenizer, 16)["problems"]
+    assert len([problem for problem in refused if "line" in problem]) == 3
+    document = check_files([file], DataConfig(skip_bad_rows=True), tokenizer, 16)
+    assert document["problems"] == []
+    assert len([note for note in document["notes"] if note.startswith("a.csv: left out ")]) == 3
+    assert document["parts"][0]["classes"] == {"neg": 10, "pos": 10}
+    assert len(sources.load(DataConfig(train="a.csv", skip_bad_rows=True)).train) > 0
+
+
+def test_a_file_without_a_single_row_to_keep_is_a_problem_although_bad_rows_are_skipped(tokenizer):
+    assert check_files([csv("a.csv", ",neg", "bad film,")], DataConfig(skip_bad_rows=True), tokenizer, 16)["problems"]

@@ -236,3 +236,22 @@ def test_a_base_without_a_longest_input_is_let_through(tiny_base):
     settings = SimpleNamespace(vocab_size=10**6, model_type="t5", pad_token_id=0)  # T5Config has none
     model = SimpleNamespace(config=settings, named_modules=dict)
     bases.check_fit(bases.load_tokenizer(tiny_base), model, 64, pairs=False)
+
+
+@pytest.mark.parametrize(("family", "own"), [("bert", "[PAD]"), ("roberta", "<pad>")])
+def test_a_base_without_a_padding_token_is_advised_one_of_its_own(base_folder, tmp_path, family, own):
+    folder = shutil.copytree(base_folder(family), tmp_path / "base")
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "pad_token"}))
+    with pytest.raises(InputError) as refused:
+        bases.check_fit(bases.load_tokenizer(folder), loaded(base_folder(family)).model, 16, pairs=False)
+    assert f'"pad_token": "{own}"' in str(refused.value)
+
+
+def test_a_vocabulary_without_any_padding_offers_what_it_has(base_folder, tmp_path):
+    folder = shutil.copytree(base_folder("roberta"), tmp_path / "base")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (folder / name).read_text().replace('"pad_token": "<pad>",', "").replace('"<pad>"', '"<filler>"')
+        (folder / name).write_text(text)
+    with pytest.raises(InputError, match='"pad_token": "</s>"'):
+        bases.check_fit(bases.load_tokenizer(folder), loaded(base_folder("roberta")).model, 16, pairs=False)

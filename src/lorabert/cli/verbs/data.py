@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lorabert import config
-from lorabert.cli.output import HEADER, JSON, Output, output
+from lorabert.cli.output import HEADER, JSON, SKIP_BAD_ROWS, Output, output
 from lorabert.config import options_parser, parse
 from lorabert.errors import InputError
 
@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--label", type=str, default=None, help="Column that holds the label; found by its name.")
     parser.add_argument("--encoding", type=str, default="utf-8", help="Character encoding of the file.")
     parser.add_argument("--header", choices=["auto", "first", "none"], default="auto", help=HEADER)
+    parser.add_argument("--skip_bad_rows", type=bool, default=False, help=SKIP_BAD_ROWS)
     parser.add_argument("--model", type=str, default="minilm-l6", help="Base whose tokenizer counts the tokens.")
     parser.add_argument("--max_length", type=int, default=128, help="Length at which longer texts would be cut.")
     parser.add_argument("--json", action="store_true", help=JSON)
@@ -67,7 +68,7 @@ def _data_check(arguments: Any, out: Output) -> None:
                          got=f"{len(arguments.names)} names")  # fmt: skip
     named = DataConfig(
         text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding,
-        header=arguments.header,
+        header=arguments.header, skip_bad_rows=arguments.skip_bad_rows,
     )  # fmt: skip
     document = checking.check_files(
         [Path(name) for name in arguments.names], named, _tokenizer(arguments), arguments.max_length, prefix="--"

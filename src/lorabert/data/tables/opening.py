@@ -32,10 +32,11 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1\0\0", "an Arrow file", "Write it as Parquet"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "Write it as CSV or Parquet"),
 )
-_OPEN: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
-    b"\x1f\x8b": ("gzip", lambda raw: gzip.GzipFile(fileobj=raw)),
-    b"BZh": ("bzip2", bz2.BZ2File),
-    b"\xfd7zXZ\0": ("xz", lzma.LZMAFile),
+_PACKINGS = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_OPEN: dict[str, Callable[[IO[bytes]], Any]] = {
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
 }
 _BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
@@ -61,12 +62,14 @@ def opened(path: Path) -> File:
     if not packed_name and suffix not in SUFFIXES:
         raise _unread(path, suffix)
     content = _content(path)
-    packing = next((known for magic, known in _OPEN.items() if content.startswith(magic)), None)
-    name = "zip" if content.startswith(b"PK\x03\x04") else packing[0] if packing else ""
+    name = _packing(content)
     if name == "zip":
         suffix, content = _zipped(path, content)
-    elif packing:
-        content = _unpacked(path, packing[1](io.BytesIO(content)), len(content), name)
+    elif name:
+        content = _unpacked(path, _OPEN[name](io.BytesIO(content)), len(content), name)
+    if name and (inner := _packing(content)):
+        raise InputError(f"{path} is packed twice", got=f"{inner} inside {name}", expected="a file packed once, or not at all",
+                         fix="Unpack it once, and name what comes out")  # fmt: skip
     if suffix not in SUFFIXES:
         got = f"packed with {name}" if name else "nothing that is packed"
         raise InputError(
@@ -74,6 +77,11 @@ def opened(path: Path) -> File:
         )
     _refuse_others(path, content, suffix)
     return File(content, suffix, (f"{path} is packed with {name}, and was unpacked",) if name and not packed_name else ())
+
+
+def _packing(content: bytes) -> str:
+    """What packed some bytes, as their beginning says; nothing for bytes that are not packed."""
+    return next((name for magic, name in _PACKINGS.items() if content.startswith(magic)), "")
 
 
 def suffix_of(name: str) -> str:

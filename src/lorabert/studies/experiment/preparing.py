@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from lorabert.hardware import Placement
 from lorabert.models import bases, heads, methods
 from lorabert.models.bases import Base, LoadedBase
 from lorabert.models.methods import Trainable
+from lorabert.naming import paragraph
 from lorabert.runs import Fit, Log
 from lorabert.studies import reporting
 from lorabert.studies.experiment import origins
@@ -145,10 +145,11 @@ def prepare(
     for line in reporting.leftovers_lines(loaded):
         say(line)
     say(str(trainable))
-    foreseen = None
-    if measure:
-        with suppress(Exception):  # of a base that cannot be computed with the rehearsal says what it is
-            foreseen = foresee(model, tokenizer, splits, settings, placement)
+    foreseen, unforeseen = None, ""
+    try:
+        foreseen = foresee(model, tokenizer, splits, settings, placement) if measure else None
+    except Exception as error:  # of a base that cannot be computed with the rehearsal says what it is
+        unforeseen = f"No estimate of the time: the steps that it is measured on failed ({type(error).__name__}: {error})"
     options = shorter(foreseen, settings, placement, model, len(splits.train)) if foreseen else []
     if foreseen and tell:
         say(told(foreseen.seconds, options))
@@ -159,6 +160,8 @@ def prepare(
     clock.lap("tokenise")
     classifier = Classifier(model, tokenizer, splits.label_names, max_length)
     rehearse(classifier, encoded.train, base.name, placement.precision)
+    if unforeseen:
+        say(paragraph(unforeseen))
     clock.lap("rehearse")
     return Prepared(asked, recipe, placement, splits, shared, base, loaded, parameters, tokenizer, encoded, unknown_share, model,
                     trainable, max_length, clock.seconds, foreseen, options)  # fmt: skip

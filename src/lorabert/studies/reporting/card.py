@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from lorabert.naming import visible
 from lorabert.studies.reporting.lines import percent
 
 _PIPELINE = """import json
@@ -56,6 +58,22 @@ def model_card(record: dict[str, Any]) -> str:
     return f"---\n{header.to_yaml()}\n---\n\n{_card_body(record)}"
 
 
+_MARKS = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def _plain(name: str) -> str:
+    """A name that is not ours as Markdown prints it, letter by letter."""
+    return _MARKS.sub(r"\\\1", visible(name))
+
+
+def _code(name: str) -> str:
+    """The same as code, between more backticks than it holds in a row; spaces part it from them where it must be."""
+    shown = visible(name)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
 def _card_body(record: dict[str, Any]) -> str:
     base, data, trainable = record["base"], record["data"], record["trainable"]
     rows = [(record["method"], record["metrics"]), *record["baselines"].items()]
@@ -66,8 +84,8 @@ def _card_body(record: dict[str, Any]) -> str:
     pairs, max_length = data["columns"]["text_pair"] is not None, record["config"]["model"]["max_length"]
     example = '[{"text": "a text", "text_pair": "its second text"}]' if pairs else '["a text", "another"]'
     arguments = '["a text"], ["its second text"]' if pairs else '["a text", "another"]'
-    labels = "\n".join(f"{index}. `{name}`" for index, name in enumerate(data["labels"]))
-    return f"""# {data["origin"]}: a text classifier on {base["name"]}
+    labels = "\n".join(f"{index}. {_code(name)}" for index, name in enumerate(data["labels"]))
+    return f"""# {_plain(data["origin"])}: a text classifier on {_plain(base["name"])}
 
 Method **{record["method"]}**, {trainable["parameters"]:,} trained parameters, of which {trainable["head_parameters"]:,} are
 the classification head. Trained on {data["examples"]["train"]:,} examples, seed {record["seed"]}, learning rate
@@ -105,7 +123,7 @@ So does PEFT alone:
 
 Both take the base from where `base_model_name_or_path` in `adapter_config.json` says. Where it lies elsewhere by now, put its
 folder or hub id there, or load it first: `PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(FOLDER,
-num_labels={len(data["labels"])}, ignore_mismatched_sizes=True), THIS_FOLDER)`. It is `{base["name"]}`, revision
+num_labels={len(data["labels"])}, ignore_mismatched_sizes=True), THIS_FOLDER)`. It is {_code(base["name"])}, revision
 {base["revision"]}, weights sha256 `{base["sha256"]}`.
 Neither tool can tell the labels from the folder, so it is told them; `ignore_mismatched_sizes` makes room for them where the
 base has a head of another size. Texts are cut at {max_length} tokens.

@@ -66,11 +66,15 @@ def cautions(document: Document) -> list[str]:
 
 
 def _failures(task: dict[str, Any]) -> list[str]:
-    return [
-        f"On {task['task']}, {_count(len(system['failures']), 'run')} of {name} failed: {system['failures'][0]['why']}."
-        for name, system in task["systems"].items()
-        if system["failures"]
-    ]
+    """A sentence on the runs of each system that diverged, and on those that failed otherwise."""
+    lines = []
+    for name, system in task["systems"].items():
+        diverged = {run["seed"] for run in system["runs"] if run["status"] == "diverged"}
+        for word in ("diverged", "failed"):
+            told = [failure["why"] for failure in system["failures"] if (failure["seed"] in diverged) == (word == "diverged")]
+            if told:
+                lines.append(f"On {task['task']}, {_count(len(told), 'run')} of {name} {word}: {told[0].rstrip('.')}.")
+    return lines
 
 
 def _edges(task: dict[str, Any]) -> list[str]:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.errors import InputError
+from lorabert.naming import shortened
 from lorabert.received import record_of
 from lorabert.studies.reporting import findings
 from lorabert.studies.reporting.plots import comparison as plots
 
 SCHEMA_VERSION = 1
 _METRICS = ("accuracy", "f1_macro", "mcc")
+_LONGEST_NAME = 32
 
 
 def view(file: Path) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def view(file: Path) -> dict[str, Any]:
             fix="Use the lorabert that made it, or a newer one",
         )
     plan, tasks, environment = document["plan"], document["tasks"], document["environment"]
+    short = shortened([task["task"] for task in tasks], _LONGEST_NAME)
     return {
         "title": f"{', '.join(system['name'] for system in plan['systems'])} compared",
         "summary": findings.summary(document),
@@ -37,7 +40,7 @@ def view(file: Path) -> dict[str, Any]:
         "against": plan["against"],
         "margin": f"{100 * plan['margin']:g}",
         "overview": _overview(tasks),
-        "task_names": [f"{task['task']}, {plots.METRICS[task['metric']]}" for task in tasks],
+        "task_names": [f"{name}, {plots.METRICS[task['metric']]}" for name, task in zip(short, tasks, strict=True)],
         "tasks": [_task(f"task-{number}", task) for number, task in enumerate(tasks, 1)],
         "study": _study(plan),
         "environment": [(key, _several(values)) for key, values in environment.items() if key not in ("versions", "base")],
@@ -62,7 +65,7 @@ def _overview(tasks: list[dict[str, Any]]) -> list[list[object]]:
 
 def _task(key: str, task: dict[str, Any]) -> dict[str, Any]:
     metric, labels = task["metric"], task["labels"]
-    classes = ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    classes = ", ".join(shortened(labels[:8], _LONGEST_NAME)) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
     sizes = f"{task['n_train']:,} training, {task['n_validation']:,} validation and {task['n_test']:,} test texts"
     return {
         "key": key,

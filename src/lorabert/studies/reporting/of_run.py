@@ -13,6 +13,7 @@ from lorabert.config import RunConfig
 from lorabert.errors import InputError
 from lorabert.evidence import calibration
 from lorabert.evidence.metrics import softmax
+from lorabert.naming import shortened
 from lorabert.studies.reporting import evidence, mistakes, verdicts
 from lorabert.studies.reporting.lines import percent
 from lorabert.studies.reporting.plots import run as plots
@@ -20,6 +21,8 @@ from lorabert.studies.reporting.plots import run as plots
 # A matrix of more classes is not read cell by cell any more, and its table would fill the file.
 _MOST_CLASSES = 100
 _MOST_CONFUSIONS = 30
+# Columns of a table that a label may take; numbers stand beside it, and must stay on the screen.
+_LONGEST_LABEL = 32
 
 
 def view(path: Path) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def view(path: Path) -> dict[str, Any]:
         "beside": plots.beside_baselines(results) if record["baselines"] else None,
         "curves": plots.curves(found.events),
         "learning": verdicts.learning(found.events, record["config"]["train"]["logging_steps"]),
-        "per_class": record["per_class"],
+        "per_class": _per_class(record),
         "reliability": plots.reliability(bins, error, len(record["data"]["labels"])),
         "calibrated": verdicts.calibrated(bins, error),
         "confusion": _confusion(record),
@@ -73,18 +76,27 @@ def _figures(record: dict[str, Any], error: float) -> list[tuple[str, ...]]:
     ]
 
 
+def _per_class(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures of each class, its name short, with the whole of it for whoever points at it."""
+    rows = record["per_class"]
+    short = shortened([row["label"] for row in rows], _LONGEST_LABEL)
+    return [{**row, "label": name, "whole": row["label"]} for name, row in zip(short, rows, strict=True)]
+
+
 def _confusion(record: dict[str, Any]) -> dict[str, Any]:
     """The matrix without classes that neither occur nor are predicted, and the pairs that are confused most."""
-    counts, names = record["confusion"], record["data"]["labels"]
+    counts, whole = record["confusion"], record["data"]["labels"]
+    names = shortened(whole, _LONGEST_LABEL)
     seen = [k for k in range(len(names)) if sum(counts[k]) or sum(row[k] for row in counts)]
     wrong = [(i, j) for i in seen for j in seen if i != j and counts[i][j]]
     pairs = [(counts[i][j], counts[i][j] / sum(counts[i]), names[i], names[j]) for i, j in wrong]
     pairs.sort(key=lambda pair: (-pair[0], -pair[1], pair[2], pair[3]))
     rows = [
-        (names[i], sum(counts[i]), [(counts[i][j], counts[i][j] / max(1, sum(counts[i])), i == j) for j in seen]) for i in seen
+        ((names[i], whole[i]), total := sum(counts[i]), [(counts[i][j], counts[i][j] / max(1, total), i == j) for j in seen])
+        for i in seen
     ]
     return {
-        "labels": [names[k] for k in seen],
+        "labels": [(names[k], whole[k]) for k in seen],
         "rows": rows if len(seen) <= _MOST_CLASSES else [],
         "absent": len(names) - len(seen),
         "pairs": [[true, predicted, count, f"{share:.0%}"] for count, share, true, predicted in pairs[:_MOST_CONFUSIONS]],

@@ -124,3 +124,10 @@ def test_what_is_no_file_is_called_what_it_is():
     for name in ("a\0b.csv", "n" * 5000 + ".csv"):
         with pytest.raises(InputError):
             read(Path(name))
+
+
+@pytest.mark.parametrize("outer", PACKINGS)
+@pytest.mark.parametrize("inner", PACKINGS)
+def test_what_is_packed_twice_is_said_to_be(outer, inner):
+    with pytest.raises(InputError, match=r"is packed twice.*inside.*Unpack it once"):
+        read(written(f"data.csv{outer}", PACKINGS[outer](PACKINGS[inner](CSV))))

@@ -13,7 +13,7 @@ from lorabert.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lorabert.data.pacing import Pace
 from lorabert.hardware import Placement
 from lorabert.studies import experiment
-from lorabert.studies.experiment import foreseeing, shortening
+from lorabert.studies.experiment import foreseeing, preparing, shortening
 from lorabert.studies.experiment.preparing import prepare
 
 LINE = r"(Less than a minute|About \d.*) left: ends near \d\d:\d\d"
@@ -107,3 +107,13 @@ def test_a_long_run_is_told_what_would_make_it_shorter_and_a_short_one_is_not(se
     assert any(line.startswith("--data.limit ") for line in lines)
     assert not any("minilm" in line for line in lines)  # this base is smaller still
     assert shortening.shorter(ready.foreseen, asked, ready.placement, ready.model, 96) == []
+
+
+def test_steps_that_fail_are_told_of_and_the_run_goes_on(settings, monkeypatch):
+    def broken(*_):
+        raise ValueError("no such\nstep")
+
+    monkeypatch.setattr(preparing, "foresee", broken)
+    lines = []
+    assert prepare(settings.resolved(), lines.append, None, measure=True).foreseen is None
+    assert "No estimate of the time: the steps that it is measured on failed (ValueError: no such step)" in lines

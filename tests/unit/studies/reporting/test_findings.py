@@ -20,3 +20,15 @@ BASE = {"system": "lora", "against": "full", "metric": "accuracy", "n": 12, "n_s
 def test_a_verdict_is_told_with_its_interval(value, low, high, verdict, said):
     found = {**BASE, "value": value, "low": low, "high": high, "verdict": verdict}
     assert said in findings.of_task({"differences": [found]})[0]
+
+
+def test_a_run_that_diverged_is_said_to_have_diverged_and_where():
+    def runs(*ends):
+        failures = [{"seed": seed, "why": why} for seed, (status, why) in enumerate(ends) if status != "done"]
+        return {"runs": [{"seed": seed, "status": status} for seed, (status, _) in enumerate(ends)], "failures": failures}
+
+    diverged = ("diverged", "The training diverged: the loss of step 12 is not a finite number. Lower the rate.")
+    task = {"task": "films", "systems": {"lora": runs(diverged, ("done", ""), ("failed", "no memory"), diverged)}}
+    first, second = findings._failures(task)
+    assert first.startswith("On films, 2 runs of lora diverged: The training diverged: the loss of step 12")
+    assert second == "On films, 1 run of lora failed: no memory."

@@ -1,5 +1,6 @@
 """The page of a run and of a comparison: escaped, complete, the same bytes every time, and clear when it cannot be made."""
 
+import html
 import itertools
 import json
 import re
@@ -205,3 +206,22 @@ def test_without_the_extra_the_message_says_what_to_install(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=rf"{library}.*lorabert\[report\]"):
         page.write(run.path, tmp_path / "page.html")
+
+
+def test_long_labels_leave_room_for_the_numbers_and_stay_apart(tmp_path):
+    labels = [f"{'a' * 100}{number}<b>{'z' * 100}" for number in range(8)]
+    parsed = Parsed(written(records.finished_run(tmp_path / "run", labels).path, tmp_path))
+    tables = re.findall(r"<t[hd][^>]*>(?:<span>)?<bdi>(.*?)</bdi>", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    shown = {html.unescape(cell) for cell in tables if "aaaa" in cell}
+    assert len(shown) == 8
+    assert max(map(len, shown)) <= 32
+    whole = [attrs["title"] for _, attrs in parsed.tags if attrs.get("title")]
+    assert set(whole) == set(labels)
+    assert parsed.named("b") == []
+
+
+def test_long_names_of_tasks_are_short_above_columns_of_numbers(tmp_path):
+    document = comparisons.document(tasks=("t" * 200, "u" * 200))
+    (tmp_path / "comparison.json").write_text(json.dumps(document))
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', written(tmp_path, tmp_path))
+    assert max(map(len, heads)) < 60
