@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -168,12 +169,17 @@ def here() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
 
 
+def too_long(*_: object) -> None:
+    raise TimeoutError(f"not done in {MOST_SECONDS} s")
+
+
 def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, tally: reliability.Tally) -> None:
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     Path("secret").write_text("secret", encoding="utf-8")
     loading.load(whole / "adapter")
+    was = signal.signal(signal.SIGALRM, too_long)
     before, outside = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, here()
     for case in range(cases):
         draw = random.Random(f"{seed}-{case}")
@@ -182,6 +188,7 @@ def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, 
         changes = [mutated(folder, draw) for _ in range(draw.choice((1, 1, 2)))]
         what = f"case {seed}-{case}: {kind}, {'; '.join(changes)}"
         begun = time.monotonic()
+        signal.alarm(MOST_SECONDS)
         try:
             if kind == "base":
                 adapter = Path(shutil.copytree(whole / "adapter", "adapter"))
@@ -198,6 +205,8 @@ def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, 
                 tally.failures.append(f"{what}: refused without a reason")
         except BaseException as error:
             tally.failures.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
+        finally:
+            signal.alarm(0)
         if (seconds := time.monotonic() - begun) > MOST_SECONDS:
             tally.failures.append(f"{what}: {seconds:.0f} s")
         for name in ("attacked", "adapter"):
@@ -205,6 +214,7 @@ def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, 
         if here() != outside:
             tally.failures.append(f"{what}: left {set(here()) - set(outside)}")
             outside = here()
+    signal.signal(signal.SIGALRM, was)
     if (growth := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) > MOST_GROWTH_KB:
         tally.failures.append(f"memory grew by {growth / 1e6:.1f} GB")
 

