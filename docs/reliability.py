@@ -102,6 +102,19 @@ SUITES = {
         "Data files and requests to the server, which have tests of their own and are not drawn by this suite; the operations "
         "inside an ONNX graph; the checkpoints of the reference engine.",
     ),
+    "arguments": Suite(
+        "Anything where something else belongs",
+        "Whatever a command is given instead of what it takes, it does what was meant, or says what it got and how to go on.",
+        "Every option and argument of every verb, as the parsers list them, gets files, folders, runs, adapters, exports, "
+        "stores, studies and bases where others belong, empty, binary, misnamed and twice packed files, links to nothing, pipes, "
+        "devices, near names, URLs, numbers out of range or in other spellings, lists, empty words; options stand twice, have no "
+        "value, are misspelt or another verb's. Cases are drawn from all of these, in a process whose connections are refused.",
+        "Exit 0, or exit 2 and one paragraph that names the option or what it was given and says what to do; no traceback, no "
+        "connection, nothing made or changed by a command that was refused, an end within a minute, and nothing said that is not "
+        "so, such as that a path is not there that is.",
+        "Two wrong arguments at once; whether a command that ended with exit 0 did what was meant; the server's life after its "
+        "start; the shared options anywhere but with `train`; Windows' own names.",
+    ),
     "long": Suite(
         "A long time",
         "A process that goes on for long takes no more memory and opens no more files than one that has begun.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
-from lorabert import documents, ranges
+from lorabert import documents, mistaken, ranges
 from lorabert.errors import InputError
 
 if TYPE_CHECKING:
@@ -291,20 +291,32 @@ def options_parser(prog: str, description: str, *, with_config: bool = False) ->
 
 def _limited(text: str) -> Any:
     """What a word of the line or a file's text stands for, as the parser reads YAML, within our limits."""
+    import yaml
     from jsonargparse import get_loader
 
     documents.check(text)
-    return get_loader("yaml")(text)
+    try:
+        return get_loader("yaml")(text)
+    except yaml.YAMLError as error:  # such as =, which YAML 1.1 keeps for a use of its own
+        raise documents.DocumentError(str(error)) from None
 
 
-def _check_values(argv: list[str]) -> None:
+def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
     """Hold the values on a line against the limits: the parser takes some of them for YAML before it asks for their type.
 
     Raises:
-        InputError: one goes beyond them.
+        InputError: one goes beyond them, is empty, or stands behind a section, where the parser would read a file.
     """
+    sections = {f"--{option.partition('.')[0].lstrip('-')}" for option in parser._option_string_actions if "." in option}
     for before, word in zip(["", *argv], argv, strict=False):
+        if before == "--":
+            return
         option, equals, value = word.partition("=") if word.startswith("--") else (before, before.startswith("--"), word)
+        if equals and option in sections:
+            raise _is_a_section(parser, option.lstrip("-"), value)
+        if equals and not value.strip() and _wants_a_value(parser, option):
+            raise InputError(f"`{option}` was given nothing", got=f"'{value}', as from a variable that is not set",
+                             fix="Give it a value, or leave it out")  # fmt: skip
         try:
             if equals and option != "--config":
                 documents.check(value)
@@ -312,6 +324,17 @@ def _check_values(argv: list[str]) -> None:
             raise InputError(f"`{option}` has a value it cannot take", got=f"'{_cut(value)}': {error}") from None
         except documents.DocumentError:
             continue
+
+
+def _wants_a_value(parser: ArgumentParser, option: str) -> bool:
+    """Whether an option takes a value that says something; one that is empty by default takes an empty one."""
+    action = parser._option_string_actions.get(option)
+    return action is not None and action.nargs != 0 and action.default != ""
+
+
+def _is_a_section(parser: ArgumentParser, section: str, value: str) -> InputError:
+    return InputError(f"`{section}` is a section", got=f"'{_cut(value)}'", expected=f"keys below it: --{section}.KEY VALUE",
+                      fix=f"See `{parser.prog} --help`")  # fmt: skip
 
 
 def parse(parser: ArgumentParser, argv: list[str]) -> Any:
@@ -323,7 +346,7 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
     from jsonargparse import ArgumentError
 
     try:
-        _check_values(argv)
+        _check_values(parser, argv)
         return parser.parse_args(_config_first(argv, "--config" in parser._option_string_actions))
     except UnicodeEncodeError as error:
         raise InputError("The value of an option holds bytes that are no characters here", got=ascii(str(error.object)[:200]),
@@ -432,9 +455,17 @@ def _configuration(named: str | None) -> str:
         what = "The configuration" if inline else f"The configuration file {named}"
         raise InputError(f"{what} cannot be used", got=str(error), expected=_SUCH_AS) from None
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise InputError("There is no such configuration file", got=named, fix="Check the path after --config") from None
+        if Path(named).is_symlink():
+            raise InputError(f"The configuration file {named} is a link that leads nowhere", fix="Name the file itself") from None
+        raise InputError("There is no such configuration file", got=_cut(named),
+                         fix=mistaken.instead(Path(named)) or "Check the path after --config") from None  # fmt: skip
     except OSError as error:
-        raise InputError(f"The configuration file {named} cannot be read", got=str(error.strerror)) from None
+        raise InputError(f"The configuration file {_cut(named)} cannot be read", got=str(error.strerror),
+                         expected="the path of a YAML file") from None  # fmt: skip
+    if "config" in (documents.load(text) or {}):  # a record, which has its configuration inside
+        beside = Path(named).with_name("config.yaml")
+        raise InputError(f"{named} is no configuration", got="a key 'config' in it", expected=_SUCH_AS,
+                         fix=f"Name {beside}" if _there(str(beside)) else "")  # fmt: skip
     if not documents.load(text):
         got = f"'{_line(text)}'" if text.strip() else "an empty file"
         raise InputError("The configuration file sets nothing", got=got, expected=_SUCH_AS)
@@ -470,7 +501,13 @@ _UNKNOWN = re.compile(
     r"|Option [\"']([\w.\-]+)[\"'] is not accepted"
     r"|(?:Group [\"']([\w.]+)[\"'] )?does not accept option [\"']([\w.\-]+)[\"']"
 )
-_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)".*?(?:Given value|Got value): (.*)$')
+_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)".*?(?:Given value|Got value): ?(.*)$')
+# argparse's own messages.
+_WRONG_CHOICE = re.compile(r"argument ([^ :]+): invalid choice: '(.*)' \(choose from (.*)\)")
+_NO_VALUE = re.compile(r"argument (?:-\w/)?([^ :]+): expected (?:one|at least one) argument")
+_GIVEN_A_VALUE = re.compile(r"argument (?:-\w/)?([^ :]+): ignored explicit argument (.*)$")
+_LACKING = re.compile(r"the following arguments are required: (.*)$")
+_TOO_MANY = re.compile(r"[Uu]nrecognized arguments: (.*)$")
 _VALUE_OF_A_SECTION = re.compile(r"Parser key \"(\w+)\": Unable to load config '(.*?)'")
 _SUCH_AS = "YAML such as `train: {seed: 1}`"
 _SHOWN = 200
@@ -485,9 +522,21 @@ def _explained(parser: ArgumentParser, message: str) -> InputError:
         near = _nearest(key, [option.lstrip("-") for option in parser._option_string_actions])
         return InputError("Unknown option or key", got=f"`{key}`", fix=f"Did you mean `{near}`? {see}" if near else see)
     if value := _VALUE_OF_A_SECTION.search(message):
-        return InputError(
-            f"`{value[1]}` is a section", got=f"'{_cut(value[2])}'", expected=f"keys below it: --{value[1]}.KEY VALUE", fix=see
-        )
+        return _is_a_section(parser, value[1], value[2])
+    if choice := _WRONG_CHOICE.search(message):
+        known = re.findall(r"'([^']*)'", choice[3])
+        meant = [f"Did you mean {word}?" for word in difflib.get_close_matches(choice[2].lower(), known, n=1)]
+        return InputError(f"`{choice[1]}` has a value it cannot take", got=f"'{_cut(choice[2])}'",
+                          expected=f"one of {', '.join(known)}", fix=" ".join([*meant, see]))  # fmt: skip
+    if value := _NO_VALUE.search(message):
+        return InputError(f"`{value[1]}` has no value", fix=f"Give it one, or leave it out. {see}")
+    if value := _GIVEN_A_VALUE.search(message):
+        return InputError(f"`{value[1]}` takes no value", got=f"{value[2]}", fix=f"Leave the value out. {see}")
+    if lacking := _LACKING.search(message):
+        return InputError(f"The command lacks {lacking[1]}", fix=see)
+    if words := _TOO_MANY.search(message):
+        return InputError("The command takes no such word", got=f"`{_cut(words[1])}`",
+                          fix=f"What belongs together stands within quotation marks. {see}")  # fmt: skip
     if wrong := _WRONG_VALUE.search(message):
         return InputError(
             f"`{wrong[1]}` has a value it cannot take", got=f"'{_cut(wrong[2])}'", expected=_type_of(parser, wrong[1]), fix=see
@@ -516,9 +565,21 @@ def _nearest(key: str, options: list[str]) -> str | None:
 
 
 def _type_of(parser: ArgumentParser, key: str) -> str:
-    """What an option takes: its words, or its type as Python writes it."""
+    """What an option takes, in words."""
     hint = getattr(parser._option_string_actions.get(f"--{key}"), "_typehint", None)
+    *words, last = _taken(hint) or [""]
+    return f"{', '.join(words)} or {last}" if words else last
+
+
+_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _taken(hint: Any) -> list[str]:
+    """The values that a type takes, each in a few words; that it may be left out goes without saying."""
     if get_origin(hint) is Literal:
-        *words, last = get_args(hint)
-        return f"{', '.join(words)} or {last}"
-    return getattr(hint, "__name__", None) or str(hint or "")
+        return list(get_args(hint))
+    if hint in _IN_WORDS:
+        return [_IN_WORDS[hint]]
+    if get_origin(hint) is list:
+        return ["names such as [query,value]"]
+    return [word for part in get_args(hint) if part is not type(None) for word in _taken(part)]

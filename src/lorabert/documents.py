@@ -71,6 +71,8 @@ def read(place: str) -> str:
     if path.is_dir():
         inside = next((path / name for name in ("config.yaml", "best.yaml") if (path / name).is_file()), None)
         raise InputError(f"{place} is a folder", expected="a YAML file", fix=f"Its file is {inside}" if inside else "")
+    if path.is_fifo() and path.resolve().parts[1:2] not in (("dev",), ("proc",)):  # those are the shell's own, and are written to
+        raise InputError(f"{place} is a pipe", expected="a YAML file", fix="Give what comes from it on stdin, with --config -")
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:

@@ -29,7 +29,7 @@ class InputError(Exception):
         got = got if len(got) <= _LONGEST_GOT else f"{got[:_LONGEST_GOT]}…"
         self.wrong, self.got, self.expected, self.fix = wrong, got, expected, fix
         parts = (wrong, got and f"Got {got}", expected and f"Expected {expected}", fix)
-        super().__init__(" ".join(part.rstrip(".") + "." for part in parts if part))
+        super().__init__(" ".join(part if part.endswith("?") else part.rstrip(".") + "." for part in parts if part))
 
 
 class MismatchError(InputError):

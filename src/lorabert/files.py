@@ -26,6 +26,8 @@ _CAUSES = {
     errno.EROFS: "The file system is read-only",
     errno.ENAMETOOLONG: "The path is too long",
     errno.ENOTDIR: "A part of the path is a file, not a folder",
+    errno.EEXIST: "The place is taken by a file, or by a link that leads nowhere",
+    errno.ELOOP: "The path is a link that leads back to itself",
     errno.EIO: "The disk failed",
     errno.EBUSY: "The folder is in use, or is a mount point, below which another can be named",
     errno.EXDEV: "The folder is a mount point, below which another can be named",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from itertools import takewhile
 
 # They join letters of Persian and of Indian scripts, and parts of an emoji; all they can do is to be unseen.
 _JOINERS = "\u200c\u200d"
+_LONGEST_WORD = 200
+_ENDLESS = re.compile(rf"\S{{{2 * _LONGEST_WORD},}}")
 _ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -25,8 +28,8 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def paragraph(message: str) -> str:
-    """A message in one line, visible."""
-    return visible(" ".join(message.split("\n")))
+    """A message in one line, visible; a word that would fill the screen is shortened."""
+    return _ENDLESS.sub(lambda word: _cut(word[0], _LONGEST_WORD), visible(" ".join(message.split("\n"))))
 
 
 def _acts(letter: str) -> bool:

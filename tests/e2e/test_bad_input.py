@@ -169,3 +169,20 @@ def test_an_out_folder_that_holds_something_is_left_alone(attempt, place):
     (place / "full" / "thesis.txt").write_text("years of work")
     assert "already holds something" in attempt(*TRAIN, "--data.train", "good.csv", "--out", "full")
     assert (place / "full" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "x" * 5000),
+        ("report", "loop", "-o", "page.html"),
+        ("store", "list", "--store", "loop"),
+        ("serve", "x" * 5000),
+    ],
+    ids=["too long", "loop", "store", "served"],
+)
+def test_a_path_that_no_file_can_have_is_refused_in_words(attempt, shell, words):
+    loop = shell.folder / "loop"
+    if not loop.is_symlink():
+        loop.symlink_to("loop")
+    assert len(attempt(*words)) < 800

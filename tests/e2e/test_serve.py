@@ -297,7 +297,7 @@ def test_the_token_comes_from_the_environment_and_the_example_client_sends_it(st
     [
         ([], "Nothing to serve"),
         (["nowhere"], "nowhere cannot be served"),
-        (["."], "no store and no adapter"),
+        (["."], "Got a folder"),
         (["kinds/mood", "--port", "99999"], "port 99999 must be from 0 to 65535"),
         (["kinds/mood", "--token", "short"], "at least 8"),
         (["kinds/mood", "--max_text", "3"], "max_texts"),

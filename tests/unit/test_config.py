@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import re
 import typing
 from pathlib import Path
@@ -158,12 +159,12 @@ def test_an_abbreviated_option_is_not_guessed():
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("train.learning_rate", "2e-4x", "float"),
-        ("train.num_train_epochs", "1.5", "int"),
-        ("train.seed", "true", "int"),
+        ("train.learning_rate", "2e-4x", "a number"),
+        ("train.num_train_epochs", "1.5", "a whole number"),
+        ("train.seed", "true", "a whole number"),
         ("train.method", "lorra", "lora, full, bitfit or head"),
-        ("train.warmup", "inf", "float"),
-        ("lora.use_dora", "perhaps", "bool"),
+        ("train.warmup", "inf", "a number"),
+        ("lora.use_dora", "perhaps", "true or false"),
         ("lora.bias", "some", "none"),
     ],
 )
@@ -414,3 +415,72 @@ def test_help_fills_paragraphs_and_keeps_the_lines_of_examples(monkeypatch):
     shown = config.options_parser("lorabert x", text).format_help()
     assert "\n\n  an example      what it does\n  another         what that does\n\nThe end.\n" in shown
     assert max(map(len, shown.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("words", [("--data.train", ""), ("--data.train=",), ("--train.seed", " "), ("--out=",)])
+def test_an_empty_value_is_not_taken_for_one_that_is_left_out(words):
+    parser = options_parser("lorabert train", "", with_config=True)
+    parser.add_argument("--out", type=str, default=None)
+    with pytest.raises(InputError, match=rf"`{words[0].rstrip('=')}` was given nothing.*leave it out"):
+        parse(parser, [*words])
+
+
+def test_a_section_reads_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="`model` is a section"):
+        configured("--model", str(tmp_path / "pipe"))
+
+
+def test_a_pipe_is_no_configuration(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"is a pipe.*--config -"):
+        configured("--config", str(tmp_path / "pipe"))
+
+
+def test_a_record_is_no_configuration_and_the_one_beside_it_is_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"config": {"train": {"seed": 1}}}')
+    (tmp_path / "config.yaml").write_text("train: {seed: 1}")
+    with pytest.raises(InputError, match=r"a key 'config' in it.*Name .*config\.yaml"):
+        configured("--config", str(tmp_path / "run.json"))
+
+
+def test_a_word_that_yaml_keeps_for_itself_is_a_word():
+    assert configured("--data.label", "=").data.label == "="
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--train.seed", "x"), "Expected a whole number."),
+        (("--data.test_share", "1,5"), "Expected a number."),
+        (("--data.skip_bad_rows", "maybe"), "Expected true or false."),
+        (("--lora.modules_to_save", "head"), "Expected names such as [query,value]."),
+        (("--lora.init_lora_weights", "x"), "Expected true or false, gaussian, pissa, olora or orthogonal."),
+        (("--train.head_init", "x"), "Expected random or probe."),
+    ],
+)
+def test_what_an_option_takes_is_said_in_words(words, expected):
+    with pytest.raises(InputError) as refused:
+        configured(*words)
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--split", "tset"],
+            "`--split` has a value it cannot take. Got 'tset'. Expected one of train, test. Did you mean test? See",
+        ),
+        (["--split"], "`--split` has no value."),
+        (["x", "y"], "The command takes no such word. Got `y`."),
+        ([], "The command lacks target."),
+    ],
+)
+def test_what_argparse_says_is_said_in_our_words(words, said):
+    parser = options_parser("lorabert evaluate", "")
+    parser.add_argument("target")
+    parser.add_argument("--split", choices=["train", "test"])
+    with pytest.raises(InputError) as refused:
+        parse(parser, words)
+    assert said in str(refused.value)

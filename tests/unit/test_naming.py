@@ -97,3 +97,8 @@ def test_equal_names_stay_equal_and_what_acts_is_escaped_before_it_is_measured()
 
 def test_wide_characters_take_two_columns():
     assert [width(text) for text in ("ab", "\u65e5\u672c", "e\u0301", "\uff21")] == [2, 4, 1, 2]
+
+
+def test_a_word_that_would_fill_the_screen_is_shortened_in_a_paragraph():
+    assert len(paragraph(f"There is no {'x' * 5000} here")) < 250
+    assert paragraph("a " * 400) == "a " * 400

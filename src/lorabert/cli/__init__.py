@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -31,6 +32,9 @@ VERBS = {
     "data": "list the assets, show one, or check a file",
     "doctor": "what this machine has, what a run would use, and why",
 }
+# A name that is too long, links in a circle, a file where a folder should be, and the reverse: whoever named it can name another.
+_OF_A_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_LONGEST_SHOWN = 200
 _FOR_MANY_PROCESSES = ("replicate", "train")
 
 
@@ -106,18 +110,19 @@ def _told(error: BaseException, argv: list[str]) -> int:
         return _failed(interrupts.MESSAGE, interrupts.CODE, argv)
     if isinstance(error, InputError):
         return _failed(str(error), 2, argv, getattr(error, "problems", None))
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _OF_A_NAME and error.filename):
         return _failed(str(_refused(error)), 2, argv)
     message = "This is a bug in lorabert, not in your input. Please report it with the lines above."
     return _failed(message, 1, argv, lines=traceback.format_exc())
 
 
-def _refused(error: PermissionError) -> InputError:
-    return InputError(
-        f"{error.filename or 'Something'} may not be read or written",
-        got=str(error.strerror or error),
-        fix="Give yourself the right, or name another file or folder",
-    )
+def _refused(error: OSError) -> InputError:
+    name = str(error.filename or "Something")
+    got, shown = str(error.strerror or error), name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+    if not isinstance(error, PermissionError):
+        return InputError(f"{shown} cannot be the path of what it should be", got=got, fix="Check the path, or name another")
+    fix = "Give yourself the right, or name another file or folder"
+    return InputError(f"{shown} may not be read or written", got=got, fix=fix)
 
 
 @contextmanager

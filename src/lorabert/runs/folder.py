@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorabert import config, locks, received
+from lorabert import config, locks, mistaken, received
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 from lorabert.folders import clear_partial
@@ -105,7 +105,10 @@ class RunFolder:
             InputError: the folder already holds something, or cannot be written.
         """
         with disk_errors(path):
-            if path.exists() and (not path.is_dir() or not all(locks.is_ours(entry.name) for entry in path.iterdir())):
+            if os.path.lexists(path) and not path.is_dir():
+                raise InputError(f"{path} already holds something that is no folder", got=mistaken.kind_of(path),
+                                 expected="a new or empty folder", fix="Name another --out")  # fmt: skip
+            if path.exists() and not all(locks.is_ours(entry.name) for entry in path.iterdir()):
                 raise InputError(
                     f"{path} already holds something",
                     expected="a new or empty folder, so that no earlier run is overwritten",

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lorabert import mistaken
 from lorabert.errors import InputError, MismatchError
 from lorabert.files import sha256_of
 from lorabert.models import bases
@@ -55,10 +56,10 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
         MismatchError: the manifest was changed.
     """
     path = folder / MANIFEST
-    if not os.path.lexists(path):
-        raise InputError(f"{folder} is not an {' or an '.join(kinds)}",
-                         got=f"no {MANIFEST} in it" if folder.is_dir() else "no such folder",
-                         expected=" or ".join(_MADE_BY[kind] for kind in kinds))  # fmt: skip
+    if not _lies_there(path):
+        raise InputError(f"{folder} is not an {' or an '.join(kinds)}", got=mistaken.kind_of(folder),
+                         expected=" or ".join(_MADE_BY[kind] for kind in kinds),
+                         fix=mistaken.instead(folder, (mistaken.RUN, MANIFEST)))  # fmt: skip
     manifest = _read(path)
     if manifest is None:
         raise MismatchError(f"The adapter {folder}", [f"{MANIFEST} was changed after it was written"], fix=RESTORE)
@@ -78,6 +79,14 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
             raise MismatchError(what, told, fix=RESTORE)
         raise InputError(f"{what} cannot be used", got="; ".join(told), fix=RESTORE)
     return manifest
+
+
+def _lies_there(path: Path) -> bool:
+    """Whether anything lies at a path; at what is too long or too odd to be one lies nothing."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:

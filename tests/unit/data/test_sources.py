@@ -193,7 +193,7 @@ def test_groups_that_are_lists_are_refused():
 
 
 def published(monkeypatch: pytest.MonkeyPatch, **splits: sources.Table) -> Splits:
-    monkeypatch.setattr(sources.hub, "tables", lambda name, subset: splits)
+    monkeypatch.setattr(sources.hub, "tables", lambda *_: splits)
     return load(DataConfig(name="some/data"))
 
 
@@ -403,3 +403,15 @@ def test_a_test_file_in_another_format_has_the_labels_of_train():
     Path("b.jsonl").write_text("".join(f'{{"text": "t{row}", "label": {row % 2}}}\n' for row in range(10)), encoding="utf-8")
     splits = load(DataConfig(train=train, test="b.jsonl"))
     assert (splits.label_names, splits.test.labels.tolist()) == (["0", "1"], [0, 1] * 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("here.csv", "a file.*--data.train here.csv"), ("folder", "a folder|an empty folder"), ("~/x.csv", "The shell makes"),
+     ("https://x/y", "a URL is not fetched")],
+)  # fmt: skip
+def test_a_path_is_no_name_of_published_data(name, said):
+    Path("here.csv").write_text("text,label\na,b\n")
+    Path("folder").mkdir()
+    with pytest.raises(InputError, match=rf"(?i)--data\.name takes.*({said})"):
+        sources.load(DataConfig(name=name))

@@ -65,7 +65,7 @@ def _data_check(arguments: Any, out: Output) -> None:
 
     if not 1 <= len(arguments.names) <= 3:
         raise InputError("`lorabert data check` takes the file to learn from, and up to two others: a validation and a test file",
-                         got=f"{len(arguments.names)} names")  # fmt: skip
+                         got=f"{len(arguments.names)} names", fix="Such as lorabert data check reviews.csv")  # fmt: skip
     named = DataConfig(
         text=arguments.text, text_pair=arguments.text_pair, label=arguments.label, encoding=arguments.encoding,
         header=arguments.header, skip_bad_rows=arguments.skip_bad_rows,

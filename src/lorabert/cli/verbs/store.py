@@ -57,7 +57,12 @@ def _add(store: Store, arguments: Any, out: Output) -> None:
 
 def _list(store: Store, arguments: Any, out: Output) -> None:
     if len(arguments.targets) > 1:
-        raise InputError("`lorabert store list` takes one name or none", got=f"{len(arguments.targets)}")
+        raise InputError("`lorabert store list` takes one name or none", got=f"{len(arguments.targets)}",
+                         expected="such as emotion, for its versions")  # fmt: skip
+    if arguments.targets and "@" in arguments.targets[0]:
+        name = arguments.targets[0].partition("@")[0]
+        raise InputError("`lorabert store list` takes a name, not a version of it", got=f"'{arguments.targets[0]}'",
+                         fix=f"`lorabert store list {name}` lists its versions, and `lorabert store show` shows one")  # fmt: skip
     slots = store.versions(arguments.targets[0]) if arguments.targets else store.slots()
     slots = [slot for slot in slots if slot.removed is None]
     documents = [_facts(store, slot.entry) if slot.entry else _unreadable(slot) for slot in slots]

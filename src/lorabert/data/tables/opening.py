@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, Any
 
+from lorabert import mistaken
 from lorabert.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
@@ -98,9 +99,13 @@ def _require_file(path: Path) -> None:
             raise InputError(f"{path} is a folder, and a file is wanted{held}", fix="Name a file inside it")
         there = path.exists()
     except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)[:300]} cannot be read", got=str(getattr(error, "strerror", error))) from None
+        raise InputError(f"{str(path)[:300]} cannot be read", got=str(getattr(error, "strerror", error)),
+                         expected="the path of a file") from None  # fmt: skip
+    if not there and path.is_symlink():
+        raise InputError(f"{path} is a link that leads nowhere", fix="Mend the link, or name the file itself")
     if not there:
-        raise InputError("There is no such file", got=str(path), fix="Check the path, relative to the current folder")
+        raise InputError("There is no such file", got=str(path),
+                         fix=mistaken.instead(path) or "Check the path, relative to the current folder")  # fmt: skip
     if not path.is_file():
         raise InputError(f"{path} is no plain file", got="a device or a pipe", fix="Write what comes from it to a file first")
 

@@ -97,7 +97,8 @@ class Settings:
         ]  # fmt: skip
         problems = [f"{what} must be {must}" for holds, what, must in checks if not holds]
         if problems:
-            raise InputError("The server cannot run with these settings", got="; ".join(problems))
+            raise InputError("The server cannot run with these settings", got="; ".join(problems),
+                             fix="See `lorabert serve --help`")  # fmt: skip
         return dataclasses.replace(self, token=token)
 
 

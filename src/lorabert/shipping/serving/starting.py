@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorabert import hardware
+from lorabert import hardware, mistaken
 from lorabert.config import ModelConfig
 from lorabert.engine import kernels
 from lorabert.engine.multilora import Shared
@@ -81,7 +81,7 @@ def _add(targets: Targets, word: str) -> None:
         return
     folder = path / "adapter" if (path / "adapter" / MANIFEST).is_file() else path
     if not (folder / MANIFEST).is_file():
-        raise _unservable(path, "no store and no adapter" if path.is_dir() else "no such folder")
+        raise _unservable(path, mistaken.kind_of(path), mistaken.instead(path, (MANIFEST, mistaken.STORE)))
     name = name if named else (path.resolve().parent if path.resolve().name == "adapter" else path.resolve()).name
     if targets.folders.setdefault(check_name(name), folder) != folder:
         raise InputError(f"Two adapters are called '{name}'", fix=f"Name them: lorabert serve first={folder} ...")
@@ -95,10 +95,10 @@ def _there(word: str) -> bool:
         return False
 
 
-def _unservable(what: str | Path, got: str) -> InputError:
+def _unservable(what: str | Path, got: str, fix: str = "") -> InputError:
     text = str(what)
     plain = text if text.isprintable() and len(text) <= LONGEST else shown(text)
-    return InputError(f"{plain} cannot be served", got=got, expected="a store, an adapter or run folder, or NAME=FOLDER")
+    return InputError(f"{plain} cannot be served", got=got, expected="a store, an adapter or run folder, or NAME=FOLDER", fix=fix)
 
 
 def _check_apart(targets: Targets) -> None:

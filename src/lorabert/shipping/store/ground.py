@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lorabert import interrupts
+from lorabert import interrupts, mistaken
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 from lorabert.received import refuse_link
@@ -107,8 +107,9 @@ class Ground:
 
     def _make(self) -> None:
         """Make an empty store; a folder that holds something of its own is left alone."""
-        if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"{self.root} cannot be a store", got="a file", expected="a new or empty folder, or a store")
+        if os.path.lexists(self.root) and not self.root.is_dir():
+            raise InputError(f"{self.root} cannot be a store", got=mistaken.kind_of(self.root),
+                             expected="a new or empty folder, or a store")  # fmt: skip
         self.root.mkdir(parents=True, exist_ok=True)
         strange = sorted(path.name for path in self.root.iterdir() if not path.name.startswith("."))
         if strange and not self.exists():  # another process may have made it meanwhile, the mark before all else
@@ -123,10 +124,10 @@ class Ground:
         try:
             version = json.loads((self.root / MARK).read_bytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
-            got = f"a folder without {MARK}" if self.root.is_dir() else "a file" if self.root.exists() else "no such folder"
-            raise InputError(f"There is no store at '{self.root}'", got=got,
-                             fix="`lorabert store add RUN --name NAME` makes one; "
-                             "--store or LORABERT_STORE names another") from None  # fmt: skip
+            other = mistaken.instead(self.root, (MARK,))
+            raise InputError(f"There is no store at '{self.root}'", got=mistaken.kind_of(self.root),
+                             fix=other or "`lorabert store add RUN --name NAME` makes one; --store or LORABERT_STORE names "
+                             "another") from None  # fmt: skip
         except (ValueError, KeyError, TypeError, RecursionError):
             version = None
         if not isinstance(version, int):

@@ -65,6 +65,8 @@ def parse(text: str) -> Reference:
         InputError: it is none of these.
     """
     name, at, which = text.partition("@")
+    if at and not name:
+        raise InputError("A reference begins with a name", got=shown(text), expected="such as emotion, or emotion@1")
     check_name(name)
     if not at:
         return Reference(name)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lorabert import config
+from lorabert import config, mistaken
 from lorabert.config import DEFAULT_LEARNING_RATE, METHODS, RunConfig, options_parser
 from lorabert.data.assets import ASSETS
 from lorabert.data.tables import SUFFIXES, suffix_of
@@ -231,10 +231,14 @@ def _place(spec: str) -> tuple[str, Overrides]:
         return spec, {"data.name": spec, "data.subset": None, "data.train": None}
     if suffix_of(spec) in SUFFIXES:
         return Path(spec).stem, {"data.name": None, "data.subset": None, "data.train": spec}
+    known = [name for name, asset in ASSETS.items() if asset.kind == "data"]
+    if mistaken.is_local(spec):
+        raise InputError(f"There is no task '{spec}'", got=mistaken.kind_of(Path(spec)),
+                         expected=f"an asset ({', '.join(known)}) or a file ({', '.join(SUFFIXES)})",
+                         fix=mistaken.instead(Path(spec)))  # fmt: skip
     repository, _, subset = spec.partition(":")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return spec, {"data.name": repository, "data.subset": subset or None, "data.train": None}
-    known = [name for name, asset in ASSETS.items() if asset.kind == "data"]
     near = difflib.get_close_matches(spec, known, n=1, cutoff=0.4)
     raise InputError(
         f"There is no task '{spec}'",

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lorabert import hardware, runs
+from lorabert import hardware, mistaken, runs
 from lorabert.config import DataConfig, from_dict
 from lorabert.data import reading, sources, tables
 from lorabert.data.columns import Columns, as_trained, naming
@@ -32,29 +32,37 @@ def adapter_of(target: Path | None) -> Path:
     """
     if target is None:
         return runs.newest().adapter
-    if (target / "run.json").exists():
+    if _lies_in(target, "run.json"):
         run = RunFolder.open(target)
         if run.record.get("status") != "done":
             raise InputError(f"The run {target} is not finished", got=f"status {run.record.get('status')}",
                              fix="Go on with the same command and --resume")  # fmt: skip
         return run.adapter
-    return target if target.exists() or not store.is_reference(str(target)) else _stored(str(target))
+    return target if not store.is_reference(str(target)) or target.exists() else _stored(str(target))
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    """Whether a folder holds a file; what is too long or too odd to be a folder holds none."""
+    try:
+        return (folder / name).exists()
+    except OSError:
+        return False
 
 
 def _stored(reference: str) -> Path:
     """An adapter's folder in the default store."""
-    kept = store.Store(store.default_root())
+    kept, near = store.Store(store.default_root()), mistaken.instead(Path(reference), (mistaken.RUN, mistaken.ADAPTER))
     if not kept.exists():
         raise InputError(f"There is no folder '{reference}', and no store '{kept.root}' that could have it by that name",
                          expected="a run folder, an adapter folder, or a name in a store",
-                         fix="LORABERT_STORE names another store")  # fmt: skip
+                         fix=near or "LORABERT_STORE names another store")  # fmt: skip
     try:
         return kept.folder(kept.resolve(reference))
     except MismatchError:
         raise
     except InputError as error:
         raise InputError(f"There is no folder '{reference}', and t{error.wrong[1:]}", got=error.got,
-                         expected=error.expected, fix=error.fix) from None  # fmt: skip
+                         expected=error.expected, fix=error.fix or near) from None  # fmt: skip
 
 
 def _labelled(file: Path, manifest: dict[str, Any], named: DataConfig) -> tuple[sources.Split, Examples, Columns]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorabert import __version__
+from lorabert import __version__, mistaken
 from lorabert.errors import InputError
 from lorabert.files import disk_errors
 from lorabert.folders import file_into
@@ -96,8 +96,9 @@ def _view(target: Path) -> tuple[Path, str, Callable[[], dict[str, Any]]]:
         return file, "comparison.html.j2", partial(of_comparison.view, file)
     raise InputError(
         f"There is no run and no comparison in {target}",
+        got=mistaken.kind_of(target),
         expected="a run folder (with run.json), or the folder of a comparison (with comparison.json)",
-        fix="`lorabert train` and `lorabert compare` make them",
+        fix=mistaken.instead(target, (mistaken.RUN, mistaken.COMPARISON)) or "`lorabert train` and `lorabert compare` make them",
     )
 
 

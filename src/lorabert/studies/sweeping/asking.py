@@ -203,6 +203,9 @@ def check_storage(url: str) -> None:
     from optuna.storages import RDBStorage
 
     _be_quiet()
+    if "{" in url or "}" in url:  # Optuna fills in what stands in braces
+        raise InputError("The sweep's database cannot be used", got="a URL with braces in --storage",
+                         expected="a URL such as sqlite:///sweep.db", fix="Write { as %7B and } as %7D")  # fmt: skip
     with _storage_errors(url):
         RDBStorage(url)
 

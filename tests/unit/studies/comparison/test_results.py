@@ -1,6 +1,7 @@
 """What is said of runs: on records and predictions written by hand, so that every figure can be checked."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from lorabert.config import RunConfig
 from lorabert.errors import InputError
 from lorabert.evidence.metrics import METRICS
 from lorabert.evidence.statistics import estimates
-from lorabert.runs import RunFolder
+from lorabert.runs import RunFolder, answers
 from lorabert.studies.comparison import published, results
 
 LABELS = np.array([0, 1] * 40 + [0] * 20)  # the commonest class has 60 of 100
@@ -173,3 +174,12 @@ def test_every_published_row_is_whole():
         assert row["read"] in ("source", "copy")
         assert row["metric"] in METRICS
         assert all(len(figure) in (2, 3) and 0 < figure[1] < 100 for figure in row["figures"].values())
+
+
+def test_a_run_in_a_folder_whose_name_reads_like_a_url_has_its_answers(run, tmp_path, monkeypatch):
+    made = Path(run(0, _wrong(10)).record["run"])
+    monkeypatch.chdir(tmp_path)
+    Path("exp:1").mkdir()
+    made.rename("exp:1/run")
+    labels, _ = answers.of_split(Path("exp:1/run"), "test", 2)
+    assert labels.tolist() == list(LABELS)

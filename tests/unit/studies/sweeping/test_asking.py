@@ -6,7 +6,7 @@ from lorabert.config import RunConfig
 from lorabert.errors import InputError
 from lorabert.studies.experiment import Stopped
 from lorabert.studies.sweeping import space
-from lorabert.studies.sweeping.asking import Study
+from lorabert.studies.sweeping.asking import Study, check_storage
 
 DIMENSIONS = space.parse(
     ["train.learning_rate=1e-4..1e-2:log", "lora.r=2..16", "lora.target_modules=auto,[query,key]"], RunConfig().resolved()
@@ -123,3 +123,8 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(bad):
     with pytest.raises(InputError, match="--storage") as refused:
         study(bad)
     assert "secret" not in str(refused.value)
+
+
+def test_a_database_with_braces_in_its_url_is_refused_in_words():
+    with pytest.raises(InputError, match="%7B"):
+        check_storage("{query: value}")

@@ -52,7 +52,7 @@ def test_words_become_dimensions_of_the_options_own_type(word, expected):
         (["lora.r=8..4"], "lower end first"),
         (["lora.r=4..4"], "lower end first"),
         (["lora.r=0..8"], "at least 1"),
-        (["lora.r=4.5..8"], "int"),
+        (["lora.r=4.5..8"], "a whole number"),
         (["lora.r=4,eight"], "eight"),
         (["lora.lora_dropout=0..0.2:log"], "above 0"),
         (["lora.lora_dropout=0..1.5"], "below 1"),
