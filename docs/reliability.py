@@ -112,8 +112,9 @@ SUITES = {
         "Exit 0, or exit 2 and one paragraph that names the option or what it was given and says what to do; no traceback, no "
         "connection, nothing made or changed by a command that was refused, an end within a minute, and nothing said that is not "
         "so, such as that a path is not there that is.",
-        "Two wrong arguments at once; whether a command that ended with exit 0 did what was meant; the server's life after its "
-        "start; the shared options anywhere but with `train`; Windows' own names.",
+        "Most of the cases: as many are drawn as there is time for. Two wrong arguments at once; whether a command that ended "
+        "with exit 0 did what was meant; the server's life after its start; the shared options anywhere but with `train`; "
+        "Windows' own names.",
     ),
     "long": Suite(
         "A long time",

@@ -123,7 +123,7 @@ def test_a_folder_wins_over_a_name(here, shell, kept):
         (["store", "burn"], "burn"),
         (["store", "add"], "a run or adapter folder"),
         (["store", "add", "run"], "--name"),
-        (["store", "add", "run", "run", "--name", "x"], "2 of them"),
+        (["store", "add", "run", "run", "--name", "x"], "Got 'run', 'run'."),
         (["store", "add", "run", "--name", "../x"], "'x' would do"),
         (["store", "add", "nowhere", "--name", "x"], "no folder 'nowhere'"),
         (["store", "add", "base", "--name", "x"], "is not an adapter"),

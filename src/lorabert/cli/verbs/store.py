@@ -8,7 +8,7 @@ from typing import Any
 
 from lorabert.cli.output import JSON, Output, output
 from lorabert.config import options_parser, parse
-from lorabert.errors import InputError, MismatchError
+from lorabert.errors import InputError, MismatchError, quoted
 from lorabert.shipping import manifests
 from lorabert.shipping.store import Entry, Slot, Store, default_root, size_of
 from lorabert.studies.reporting import percent
@@ -57,7 +57,7 @@ def _add(store: Store, arguments: Any, out: Output) -> None:
 
 def _list(store: Store, arguments: Any, out: Output) -> None:
     if len(arguments.targets) > 1:
-        raise InputError("`lorabert store list` takes one name or none", got=f"{len(arguments.targets)}",
+        raise InputError("`lorabert store list` takes one name or none", got=quoted(arguments.targets),
                          expected="such as emotion, for its versions")  # fmt: skip
     if arguments.targets and "@" in arguments.targets[0]:
         name = arguments.targets[0].partition("@")[0]
@@ -139,7 +139,7 @@ def _remove(store: Store, arguments: Any, out: Output) -> None:
 
 def _only(arguments: Any, what: str) -> str:
     if len(arguments.targets) != 1:
-        got = f"{len(arguments.targets)} of them" if arguments.targets else "nothing"
+        got = quoted(arguments.targets) if arguments.targets else "nothing"
         raise InputError(f"`lorabert store {arguments.action}` takes one thing", got=got, expected=what)
     return arguments.targets[0]
 
