@@ -301,14 +301,10 @@ def _check_ids(tokenizer: Any, settings: Any, max_length: int, *, pairs: bool) -
         InputError: they are not, or it fails on a plain text.
     """
     options: dict[str, Any] = {"truncation": True, "max_length": max(max_length, 16)}
-    try:
+    with _asked_for_plain_text():
         batches = [tokenizer([*_PROBE, ""], **options), tokenizer([_PROBE[0], ""], [*_PROBE], **options)]
         ids = [*tokenizer.get_vocab().values(), *(each for batch in batches for row in batch["input_ids"] for each in row)]
         types = [each for row in batches[pairs].get("token_type_ids", []) for each in row]
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:  # the library panics in Rust, which is no Exception
-        raise InputError("The tokenizer fails on a plain text", got=_first_line(error)) from None
     limits = (("token", ids, settings.vocab_size), ("token type", types, getattr(settings, "type_vocab_size", 0)))
     for what, found, most in limits:
         if most and found and max(found) >= most:
@@ -330,10 +326,27 @@ def _check_specials(tokenizer: Any) -> None:
                          expected="a token that fills the shorter texts of a batch",
                          fix="Name one of its tokens in its tokenizer_config.json: "
                          f'"pad_token": "{_padding(tokenizer)}"')  # fmt: skip
-    if not tokenizer("")["input_ids"]:
+    with _asked_for_plain_text():
+        around = tokenizer("")["input_ids"]
+    if not around:
         raise InputError("The base's tokenizer puts no special token around a text", got="no token at all for an empty text",
                          expected="a first token such as [CLS], whose state is read to classify",
                          fix="Give tokenizer.json the post_processor that the base was trained with")  # fmt: skip
+
+
+@contextmanager
+def _asked_for_plain_text() -> Iterator[None]:
+    """Whatever a tokenizer makes of a plain text but its tokens is its own fault.
+
+    Raises:
+        InputError: it failed.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # the library panics in Rust, which is no Exception
+        raise InputError("The tokenizer fails on a plain text", got=_first_line(error)) from None
 
 
 # As the families name it, BERT's first; whichever stands in a vocabulary is its own.

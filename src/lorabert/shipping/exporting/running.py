@@ -71,13 +71,14 @@ def opened(folder: Path, format_name: str, label_names: list[str], max_length: i
     """The classifier in an export folder, nothing verified.
 
     Raises:
-        InputError: ONNX Runtime is missing or cannot read the graph.
+        InputError: ONNX Runtime is missing or cannot read the graph, or the tokenizer is another model's.
     """
     tokenizer = bases.load_tokenizer(folder)
     if format_name == "merged":
         loaded = bases.load(Base(str(folder), folder, None, ""), label_names)
         if loaded.new_tensors:
             raise InputError(f"The export {folder} lacks weights", got=f"no {', '.join(loaded.new_tensors)}", fix=_RESTORE)
+        bases.check_fit(tokenizer, loaded.model, max_length, pairs=False)
         return Classifier(loaded.model.eval(), tokenizer, label_names, max_length)
     return OnnxClassifier(_session(folder / ONNX_FILE), tokenizer, label_names, max_length)
 
