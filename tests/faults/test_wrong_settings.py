@@ -18,7 +18,7 @@ def changed(folder, name, **values):
     file = folder / name
     file.write_text(json.dumps(json.loads(file.read_bytes()) | values), encoding="utf-8")
     manifest = manifests.manifest_of(folder, (manifests.ADAPTER, manifests.EXPORT))
-    manifest["files"] = manifests.file_entries(folder)
+    manifest["files"] = {file: entry for file, entry in manifests.file_entries(folder).items() if file != manifests.MANIFEST}
     (folder / manifests.MANIFEST).write_bytes(manifests.sealed(manifest))
 
 

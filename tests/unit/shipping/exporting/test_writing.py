@@ -310,12 +310,15 @@ def test_a_folder_that_is_no_export_is_refused(copy, adapter):
         loading.load(copy)
 
 
-def test_a_graph_that_onnx_runtime_cannot_read_is_refused_in_words(copy):
-    (copy / "model.onnx").write_bytes(b"no graph at all")
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"no graph at all", "no ONNX graph"), (b"\x08\x0a", r"ONNX Runtime .* cannot read")]
+)
+def test_a_graph_that_cannot_be_read_is_refused_in_words(copy, content, said):
+    (copy / "model.onnx").write_bytes(content)
     entry = manifests.file_entries(copy)["model.onnx"]
     files = manifests.manifest_of(copy, (manifests.EXPORT,))["files"]
     reseal(copy, files=files | {"model.onnx": entry})
-    with pytest.raises(InputError, match=r"ONNX Runtime .* cannot read"):
+    with pytest.raises(InputError, match=said):
         loading.load(copy)
 
 
