@@ -60,7 +60,7 @@ def _files(folder: Path, reviews: bytes, texts: list[str], names: list[str]) -> 
     tiny.write_parquet(folder / "parquet.parquet", texts, names)
     (folder / "parquet.parquet").rename(folder / "parquet.csv")
     contents = {
-        "empty.csv": b"", "blank.csv": b"\n\n  \n", "binary.csv": bytes(range(256)) * 8,
+        "folder/.lock": b"4711", "empty.csv": b"", "blank.csv": b"\n\n  \n", "binary.csv": bytes(range(256)) * 8,
         "array.jsonl": b'[{"text": "a", "label": "b"}]',
         "picture.png": PNG, "picture.csv": PNG, "twice.csv.gz": gzip.compress(gzip.compress(reviews)),
         "twice.csv.bz2": bz2.compress(bz2.compress(reviews)), "mixed.csv.gz": gzip.compress(bz2.compress(reviews)),
@@ -86,9 +86,10 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(place, name)
-            if name == ".lock" or locks.is_ours(name):
+            seen = path.lstat()
+            if locks.is_ours(name) and (seen.st_size == 0 or name == locks.HOLDER):
                 continue
-            seen, whole = path.lstat(), path.is_symlink() or not path.is_dir()
+            whole = path.is_symlink() or not path.is_dir()
             found[str(path.relative_to(folder))] = (seen.st_size, seen.st_mtime_ns) if whole else (0, 0)
     return found
 

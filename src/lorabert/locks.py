@@ -92,13 +92,14 @@ def take(folder: Path, what: str, *, fix: str = "Wait for it, or end it", wait: 
         wait: seconds to wait for another one to end; `FOREVER` waits for as long as it takes.
 
     Raises:
-        InputError: another process holds it, which is named; or its lock leads elsewhere.
+        InputError: another process holds it, which is named; or its lock leads elsewhere, or is somebody else's.
         OSError: the folder cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
     made = not folder.exists()
     refuse_link(folder / LOCK, "a folder that is worked in")
+    _refuse_strange(folder / LOCK)
     lock = FileLock(str(folder.absolute() / LOCK), is_singleton=True)
     for _ in range(100):
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,21 @@ def take(folder: Path, what: str, *, fix: str = "Wait for it, or end it", wait: 
     if lock.lock_counter == 1:
         _sign(folder)
     return Hold(folder, lock, made=made)
+
+
+def _refuse_strange(file: Path) -> None:
+    """Refuse a file under the lock's name that holds something: ours is empty, and is emptied and removed.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        size = file.stat().st_size
+    except OSError:  # none there, or what is to be said of it is said when it is opened
+        return
+    if size:
+        raise InputError(f"{file} is no lock of lorabert's, and stays as it is", got=f"{size:,} bytes in it",
+                         expected="an empty file, or none of that name", fix="Name another folder")  # fmt: skip
 
 
 def is_ours(name: str) -> bool:

@@ -175,14 +175,16 @@ def test_an_out_folder_that_holds_something_is_left_alone(attempt, place):
     "words",
     [
         ("evaluate", "x" * 5000),
+        ("serve", "x" * 5000),
         ("report", "loop", "-o", "page.html"),
         ("store", "list", "--store", "loop"),
-        ("serve", "x" * 5000),
+        (*TRAIN, "--data.train", "data.csv", "--out", "loop"),
     ],
-    ids=["too long", "loop", "store", "served"],
+    ids=["too long", "served", "report", "store", "out"],
 )
-def test_a_path_that_no_file_can_have_is_refused_in_words(attempt, shell, words):
-    loop = shell.folder / "loop"
-    if not loop.is_symlink():
-        loop.symlink_to("loop")
+def test_a_path_that_no_file_can_have_is_refused_in_words(attempt, place, words):
+    texts, labels = tiny.reviews(40)
+    tiny.write_csv(place / "data.csv", texts, labels)
+    if not (place / "loop").is_symlink():
+        (place / "loop").symlink_to("loop")
     assert len(attempt(*words)) < 800
