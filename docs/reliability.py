@@ -42,10 +42,8 @@ SUITES = {
         "a random moment of their undisturbed time, and then given again as the docs say.",
         "The adapter's weights are bit-identical to the undisturbed run's (CPU, fp32), an export's files and an asset's too; "
         "nothing that looks complete is not; no lock and no partial file keeps the next start from its work, and none is left.",
-        "`compare`, `sweep`, `export` and the reference engine have had a few cases each and no long run since what an early one "
-        "found was mended: of 40 kills of `compare` two left a finished run's lock file behind, in nobody's way. `train` was "
-        "stopped before its hundredth case. A power cut, which loses what the system had not yet written: files are flushed "
-        "before they are moved to their places, but only a kill of the process is simulated.",
+        "`compare`, `sweep` and the reference engine beyond 40 moments. A power cut, which loses what the system had not yet "
+        "written: files are flushed before they are moved to their places, but only a kill of the process is simulated.",
     ),
     "interrupts": Suite(
         "Interrupted at any moment",
