@@ -28,6 +28,7 @@ _CAUSES = {
     errno.ENOTDIR: "A part of the path is a file, not a folder",
     errno.EEXIST: "The place is taken by a file, or by a link that leads nowhere",
     errno.ELOOP: "The path is a link that leads back to itself",
+    errno.EISDIR: "A folder lies where a file is to be written",
     errno.EIO: "The disk failed",
     errno.EBUSY: "The folder is in use, or is a mount point, below which another can be named",
     errno.EXDEV: "The folder is a mount point, below which another can be named",

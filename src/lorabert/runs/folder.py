@@ -227,6 +227,18 @@ class RunFolder:
                                      fix="Move the file away to do without the run's curves") from None  # fmt: skip
         return events
 
+    def losses(self) -> list[dict[str, Any]]:
+        """The events that tell a loss, of training and of validation, each with its step and epoch.
+
+        Raises:
+            InputError: as `events`; or one lacks its loss.
+        """
+        found = [event for event in self.events() if event.get("event") in ("train", "validation")]
+        if any(key not in event for event in found for key in ("step", "epoch", "loss")):
+            raise InputError(f"{self.path / 'metrics.jsonl'} is damaged", got="an event without a step, an epoch or a loss",
+                             fix="Move the file away to do without the run's curves")  # fmt: skip
+        return found
+
     def save_predictions(self, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """Save labels (n,) and logits (n, C) of each split, one row an example, in the split's order."""
         import pyarrow as pa

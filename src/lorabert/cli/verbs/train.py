@@ -54,7 +54,7 @@ def train(settings: RunConfig, arguments: Any) -> None:
         metrics_table(out, f"Test: {document['data']['examples']['test']:,} examples, points [95% interval]", rows)
         per_class_table(out, document["per_class"])
         out.say(_advice(document))
-        further = verdicts.more_epochs(RunFolder.open(Path(document["run"])).events())
+        further = verdicts.more_epochs(RunFolder.open(Path(document["run"])).losses())
         if further and document["metrics"]["accuracy"]["value"] < 1:  # else there is nothing left to gain
             out.say(further)
         out.say(f"Adapter: {document['adapter']}")

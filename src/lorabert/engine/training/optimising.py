@@ -114,12 +114,16 @@ class Optimising:
         return held
 
     def restore(self, held: dict[str, Tensor], steps: int, skipped: int) -> None:
-        """Take over what `tensors` gave after so many steps."""
+        """Take over what `tensors` gave after so many steps.
+
+        Raises:
+            ValueError: it is not what `tensors` gives.
+        """
         self.load_weights(held)
         keys = ("step", "exp_avg", "exp_avg_sq")
         for name, parameter in self.parameters.items():
             if f"step/{name}" in held:
-                state = {key: held[f"{key}/{name}"] for key in keys}
+                state = {key: _like(parameter if key != "step" else None, held, f"{key}/{name}") for key in keys}
                 self.adamw.state[parameter] = {
                     key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
                     for key, value in state.items()
@@ -130,10 +134,24 @@ class Optimising:
         self.steps, self.skipped = steps, skipped
 
     def load_weights(self, held: dict[str, Tensor]) -> None:
-        """Put the weights of a checkpoint into the model."""
+        """Put the weights of a checkpoint into the model.
+
+        Raises:
+            ValueError: they are not its own.
+        """
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(held[f"weight/{name}"])
+                parameter.copy_(_like(parameter, held, f"weight/{name}"))
+
+
+def _like(parameter: Tensor | None, held: dict[str, Tensor], name: str) -> Tensor:
+    """A tensor of a checkpoint, of a parameter's shape and type; of AdamW's count of steps, one number."""
+    wanted = (torch.float32, torch.Size([])) if parameter is None else (parameter.dtype, parameter.shape)
+    found = held.get(name)
+    if found is None or (found.dtype, found.shape) != wanted:
+        got = "no such tensor" if found is None else f"{found.dtype}, shape {tuple(found.shape)}"
+        raise ValueError(f"{name}: {got}")
+    return found
 
 
 def _groups(model: nn.Module, parameters: dict[str, nn.Parameter], decay: float, ratio: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +119,23 @@ class Run:
             return
         self.progress, tensors = found
         self.seconds = self.progress.seconds
+        with self._naming_the_checkpoint():
+            self._take_over(tensors)
+
+    @contextmanager
+    def _naming_the_checkpoint(self) -> Iterator[None]:
+        """Say what is wrong with tensors that may be anybody's.
+
+        Raises:
+            InputError: they are not what this training saves.
+        """
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise InputError(f"A checkpoint in {self.job.checkpoints} is not of this training", got=str(error)[:200],
+                             fix="Remove it, and the same command goes on from the one before it") from None  # fmt: skip
+
+    def _take_over(self, tensors: dict[str, Tensor]) -> None:
         states = tensors.pop("bits")
         if len(states) != processes.count():
             raise InputError(
@@ -139,7 +157,8 @@ class Run:
                 yield from self._epoch()
             best = self.progress.best_step
             if self.job.settings.early_stopping_patience and best not in (None, self.progress.step):
-                self.optimising.load_weights(saved.weights(self.job.checkpoints, best))
+                with self._naming_the_checkpoint():
+                    self.optimising.load_weights(saved.weights(self.job.checkpoints, best))
 
     def _waited_enough(self) -> bool:
         patience = self.job.settings.early_stopping_patience

@@ -18,7 +18,7 @@ from typing import Any
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
 from lorabert.kinds import record, text, whole, wrong
-from lorabert.received import oddity
+from lorabert.received import oddity, record_of
 from lorabert.shipping import manifests
 from lorabert.shipping.store import names
 
@@ -100,6 +100,8 @@ def _oddity(folder: Path) -> str | None:
     """What keeps a version's folder from being one of the store's own."""
     if folder.is_symlink() or folder.parent.is_symlink():
         return "its entry is a link that leads out of the store"
+    if os.path.lexists(folder) and not folder.is_dir():
+        return "its entry is no folder"
     for name in (ENTRY, REMOVED):
         if os.path.lexists(folder / name) and (odd := oddity(folder / name, folder)) is not None:
             return f"{name} {odd}"
@@ -130,8 +132,8 @@ _ENTRY = record({"name": text(names.LONGEST), "version": whole(1, 10**9), "sha25
 def _when(path: Path) -> str:
     """The date in a removal's note; that the note is there is what counts."""
     try:
-        return str(json.loads(path.read_bytes())["removed"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(record_of(path)["removed"])
+    except (InputError, KeyError):
         return "at an unknown time"
 
 
@@ -149,7 +151,7 @@ def write_removal(folder: Path) -> None:
         InputError: its folder leads out of the store.
     """
     if (problem := _oddity(folder)) is not None:
-        raise InputError(f"The version in {folder} cannot be removed", got=problem, fix="Remove the link by hand")
+        raise InputError(f"The version in {folder} cannot be removed", got=problem, fix="Remove it by hand")
     write_atomically(folder / REMOVED, (json.dumps({"removed": now()}) + "\n").encode())
 
 

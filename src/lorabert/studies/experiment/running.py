@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lorabert import processes, runs
-from lorabert.config import RunConfig
+from lorabert.config import RunConfig, from_dict
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.files import disk_errors
@@ -109,7 +109,7 @@ def begin(
         measure = frozen is None and not (run and run.record.get("status") == "done")
         # What the recipe chose when the run began stays chosen: another version might choose otherwise.
         before = run.record.get("recipe") if run else None
-        asked = settings.with_values(before["chosen"]) if before else settings
+        asked = from_dict(settings.with_values(before["chosen"]).to_dict()) if before else settings
         prepared = prepare(asked, say, frozen, measure=measure, tell=not resume)
         known = facts(prepared) | ({"recipe": before} if before else {})
         if expected and known["data"]["fingerprint"] != expected:

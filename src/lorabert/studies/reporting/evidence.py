@@ -47,7 +47,7 @@ def read(path: Path) -> Evidence:
     """
     run = RunFolder.open(path)
     _check_record(run)
-    events = _events(run)
+    events = run.losses()
     labels, logits = _answers(path, run.record)
     texts, reason = _texts(path, run.record)
     return Evidence(path, run.record, events, labels, logits, texts, reason)
@@ -63,14 +63,6 @@ def _check_record(run: RunFolder) -> None:
         raise InputError(f"The run {run.path} is not finished", got=f"status {status}",
                          fix="Go on with the command that started it and --resume, then report it")  # fmt: skip
     run.check_whole()
-
-
-def _events(run: RunFolder) -> list[dict[str, Any]]:
-    events = [event for event in run.events() if event.get("event") in ("train", "validation")]
-    if any(key not in event for event in events for key in ("step", "epoch", "loss")):
-        raise InputError(f"{run.path / 'metrics.jsonl'} is damaged", got="an event without a step, an epoch or a loss",
-                         fix="Move the file away to report the run without its curves")  # fmt: skip
-    return events
 
 
 def _answers(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
