@@ -221,7 +221,7 @@ def attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes and links")
 def test_mutated_artefacts_are_refused_or_answer_as_recorded(whole, monkeypatch):
-    tally = reliability.Tally("hostile")
+    tally = reliability.Tally("hostile", "adapters, exports and bases")
     with monkeypatch.context() as patched:
         attack(whole, 300, 1, patched, tally)
     assert tally.failures == []
@@ -232,7 +232,7 @@ def test_mutated_artefacts_are_refused_or_answer_as_recorded(whole, monkeypatch)
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 def test_ten_thousand_mutated_artefacts(whole, monkeypatch):
-    tally = reliability.Tally("hostile")
+    tally = reliability.Tally("hostile", "adapters, exports and bases")
     with monkeypatch.context() as patched:  # what records the machine asks git
         attack(whole, 10_000, 2, patched, tally)
     tally.save(COMMAND)

@@ -18,7 +18,7 @@ COMMAND = "pytest -n 0 -m slow tests/faults/test_network.py"
 # An answer that comes right at last is taken, whatever came before it; one that stays wrong is refused.
 FAULTS = ["401", "403", "404", "429", "500", "503", "cut", "wrong", "slow", "silent"]
 TIMES = [1, 2, 10**9]
-SHORT = {("wrong", 1), ("wrong", 10**9), ("cut", 10**9), ("403", 10**9), ("429", 1)}
+SHORT = {("wrong", 1), ("wrong", 10**9), ("api wrong", 10**9), ("cut", 10**9), ("403", 10**9), ("429", 1)}
 NEVER_FATAL = {"slow", "redirected", ""}
 
 

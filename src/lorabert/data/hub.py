@@ -143,12 +143,23 @@ def _answers() -> bool:
 
 
 def _of_the_network(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is one of the libraries that speak HTTP: an answer that breaks off, say."""
+    """Whether an error, or what it came from, is of the libraries that read answers: one that breaks off, say, or is no JSON."""
     while error is not None:
-        if type(error).__module__.startswith(("http", "requests", "urllib3", "aiohttp")):
+        if type(error).__module__.startswith(("http", "requests", "urllib3", "aiohttp", "json")):
+            return True
+        if _in_the_hubs_library(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _in_the_hubs_library(error: BaseException) -> bool:
+    """Whether the library that reads the hub's answers failed: what it looked for was not in one, or of another kind."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__", "")) if trace else ""
+    return isinstance(error, (KeyError, TypeError, AttributeError, IndexError)) and module.startswith("huggingface_hub.")
 
 
 def _first_line(error: Exception) -> str:
