@@ -352,7 +352,7 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
         raise InputError("The value of an option holds bytes that are no characters here", got=ascii(str(error.object)[:200]),
                          fix="Give the file or folder another name, or a link to it that has one") from None  # fmt: skip
     except (ArgumentError, TypeError, ValueError) as error:
-        raise _explained(parser, str(error)) from None
+        raise _explained(parser, str(error), _file_behind_config(argv)) from None
 
 
 def run_config(namespace: Any) -> RunConfig:
@@ -513,14 +513,24 @@ _SUCH_AS = "YAML such as `train: {seed: 1}`"
 _SHOWN = 200
 
 
-def _explained(parser: ArgumentParser, message: str) -> InputError:
-    """Turn the parser's message into one paragraph; an unknown key gets the nearest known one."""
+def _file_behind_config(argv: list[str]) -> str:
+    """The file that a line names with --config, if it names one."""
+    for before, word in zip(["", *argv], argv, strict=False):
+        named = word if before == "--config" else word.removeprefix("--config=") if word.startswith("--config=") else ""
+        if named and _there(named):
+            return named
+    return ""
+
+
+def _explained(parser: ArgumentParser, message: str, file: str = "") -> InputError:
+    """Turn the parser's message into one paragraph; an unknown key gets the nearest known one, and the file that it stands in."""
     message = re.sub(r"\s+", " ", message).strip()
     see = f"See `{parser.prog} --help`"
     if unknown := _UNKNOWN.search(message):
         key = ".".join(filter(None, unknown.groups()))
         near = _nearest(key, [option.lstrip("-") for option in parser._option_string_actions])
-        return InputError("Unknown option or key", got=f"`{key}`", fix=f"Did you mean `{near}`? {see}" if near else see)
+        where = f" in {file}" if file and "--" not in unknown[0] else ""  # what stands on the line has its dashes
+        return InputError("Unknown option or key", got=f"`{key}`{where}", fix=f"Did you mean `{near}`? {see}" if near else see)
     if value := _VALUE_OF_A_SECTION.search(message):
         return _is_a_section(parser, value[1], value[2])
     if choice := _WRONG_CHOICE.search(message):

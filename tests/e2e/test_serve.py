@@ -307,6 +307,7 @@ def test_the_token_comes_from_the_environment_and_the_example_client_sends_it(st
         (["kinds/mood", "--drain_seconds", "-1"], "drain_seconds"),
         (["kinds/mood", "--allowed_hosts", "http://a.example"], "allowed_hosts"),
         (["kinds/mood", "--host", "no.such.host.invalid"], "cannot listen"),
+        (["kinds/mood", "--host", "./base"], "cannot listen"),
         (["kinds/mood", "other-adapter"], "belongs to 'other-base'"),
         (["kinds/mood", "mood=kinds/topic"], "Two adapters are called 'mood'"),
         (["empty-store"], "nothing to serve yet"),

@@ -118,7 +118,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_match(key, nearest, where):
     words = ["--config", yaml_file(text)] if where == "file" else [f"--{key}", "1"]
     with pytest.raises(InputError, match="Unknown option or key") as refused:
         configured(*words)
-    assert refused.value.got == f"`{key}`"
+    assert refused.value.got == f"`{key}`" + (f" in {words[1]}" if where == "file" else "")
     assert refused.value.fix.startswith(f"Did you mean `{nearest}`?")
 
 
@@ -484,3 +484,9 @@ def test_what_argparse_says_is_said_in_our_words(words, said):
     with pytest.raises(InputError) as refused:
         parse(parser, words)
     assert said in str(refused.value)
+
+
+def test_an_unknown_key_of_a_file_is_said_to_be_in_it(tmp_path):
+    (tmp_path / "comparison.json").write_text('{"plan": {"seeds": [1]}}')
+    with pytest.raises(InputError, match=r"`plan[\w.]*` in .*comparison\.json"):
+        configured("--config", str(tmp_path / "comparison.json"))

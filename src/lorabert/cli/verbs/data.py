@@ -9,7 +9,7 @@ from typing import Any
 from lorabert import config
 from lorabert.cli.output import HEADER, JSON, SKIP_BAD_ROWS, Output, output
 from lorabert.config import options_parser, parse
-from lorabert.errors import InputError
+from lorabert.errors import InputError, quoted
 
 
 def main(argv: list[str]) -> None:
@@ -47,7 +47,11 @@ def _data_show(arguments: Any, out: Output) -> None:
     from lorabert.data import assets, checking
 
     if len(arguments.names) != 1:
-        raise InputError("`lorabert data show` takes the name of one asset", expected=", ".join(assets.ASSETS))
+        raise InputError(
+            "`lorabert data show` takes the name of one asset",
+            got=quoted(arguments.names) or "nothing",
+            expected=", ".join(assets.ASSETS),
+        )
     name = arguments.names[0]
     folder = assets.fetch(name)
     asset = assets.ASSETS[name]

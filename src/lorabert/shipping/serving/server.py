@@ -40,8 +40,9 @@ def listen(settings: Settings) -> socket.socket:
         except BaseException:
             taken.close()
             raise
-    except OSError as error:
-        raise InputError(f"The server cannot listen on {settings.host} port {settings.port}", got=error.strerror or str(error),
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+        raise InputError(f"The server cannot listen on {settings.host} port {settings.port}",
+                         got=getattr(error, "strerror", None) or str(error),
                          fix="Name another with --host and --port; --port 0 takes a free one") from None  # fmt: skip
     return taken
 

@@ -147,7 +147,7 @@ def _variations(vary: Sequence[str]) -> dict[str, list[Any]]:
     variations = {}
     for words in vary:
         key, equals, values = words.partition("=")
-        if not equals or not _words(values):
+        if not key or not equals or not _words(values):
             raise InputError("--vary cannot be read", got=f"'{words}'", expected="section.key=value,value, such as lora.r=1,8")
         if key in ("train.seed", "train.method", "train.baselines"):
             raise InputError(f"{key} cannot be varied", fix="Use --seeds and --methods")
