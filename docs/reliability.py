@@ -86,8 +86,7 @@ SUITES = {
         "Retry-After, 500, redirect, or send other bytes of the right length, for one request or for all.",
         "Exit 0 with the right bytes, or exit 2 and one paragraph; when the network is well again the same command works, with "
         "the cache that the fault left.",
-        "The hub's faults in all combinations: five have been tried, for a base and for a data set; a first download that broke "
-        "off and is then used offline; proxies, TLS that fails, and the hub's Xet storage.",
+        "A first download that broke off and is then used offline; proxies, TLS that fails, and the hub's Xet storage.",
     ),
     "hostile": Suite(
         "Artefacts that someone made to harm",
