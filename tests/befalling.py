@@ -76,6 +76,11 @@ def _below_a_file() -> str:
     return str(file / "below")
 
 
+def _missing(name: str) -> str:
+    """A folder that is not there, where whoever makes it is in nobody's way."""
+    return str(Path(_below_a_file()).parent.parent / "not_there" / name)
+
+
 def _set(*names: str, value: str | None = None) -> None:
     for name in names:
         os.environ[name] = _below_a_file() if value is None else value
@@ -92,7 +97,7 @@ def home_unset() -> None:
 
 def home_missing() -> None:
     home_unset()
-    os.environ["HOME"] = "/nowhere/at/all"
+    _set("HOME", value=_missing("home"))
 
 
 def home_unwritable() -> None:
@@ -111,7 +116,7 @@ def cache_is_a_file() -> None:
 
 
 def tmpdir_missing() -> None:
-    _set("TMPDIR", "TEMP", "TMP", value="/nowhere/at/all")
+    _set("TMPDIR", "TEMP", "TMP", value=_missing("tmp"))
 
 
 def tmpdir_unwritable() -> None:
