@@ -120,6 +120,13 @@ def take(folder: Path, what: str, *, fix: str = "Wait for it, or end it", wait: 
     return Hold(folder, lock, made=made)
 
 
+def tidy(folder: Path) -> None:
+    """Remove the lock of a process that was killed between its last word and its lock's removal; one that is held stays."""
+    if (folder / LOCK).exists():
+        with suppress(InputError, OSError):
+            take(folder, "works in").release()
+
+
 def _refuse_strange(file: Path) -> None:
     """Refuse a file under the lock's name that holds something: ours is empty, and is emptied and removed.
 

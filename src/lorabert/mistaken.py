@@ -16,7 +16,7 @@ RUN, ADAPTER, STORE, COMPARISON = "run.json", "lorabert.json", "store.json", "co
 # What each of our folders is known by, the more particular first.
 _KINDS = {
     RUN: "a run", ADAPTER: "an adapter or an export", STORE: "a store", COMPARISON: "a comparison", "sweep.json": "a sweep",
-    "adapter_config.json": "an adapter of PEFT's alone",
+    "adapter_config.json": "an adapter of PEFT's alone, without a lorabert.json",
 }  # fmt: skip
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!$)")  # a Path holds one of the two slashes
 _MOST_TOLD, _MOST_LOOKED_AT = 3, 200

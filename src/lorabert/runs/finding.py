@@ -97,6 +97,7 @@ def held(run: RunFolder) -> RunFolder:
         InputError: another process makes it.
     """
     if run.record.get("status") == "done":
+        locks.tidy(run.path)
         return run
     run.take()
     run.record = RunFolder.open(run.path).record  # another process may have ended it a moment ago

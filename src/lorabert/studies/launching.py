@@ -83,6 +83,7 @@ def finished(job: Job) -> Record | None:
         return None
     if job.data and job.data != record.get("data", {}).get("fingerprint"):
         return None
+    locks.tidy(job.out)
     return {"run": str(job.out), "adapter": str(job.out / "adapter"), **record}
 
 

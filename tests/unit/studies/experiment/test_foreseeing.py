@@ -62,8 +62,8 @@ def test_the_record_tells_what_was_expected_and_what_it_came_to(settings, tmp_pa
     lines = []
     experiment.train(with_train(settings, engine=engine), out=tmp_path / "run", say=lines.append)
     found = json.loads((tmp_path / "run" / "run.json").read_text())["estimate"]
-    assert found["seconds"] > 0
-    assert found["came_to_seconds"] > 0
+    assert 0 <= found["seconds"] < 600  # in tenths, of a training that may take less
+    assert 0 <= found["came_to_seconds"] < 600
     assert found["engine"] == engine
     assert found["measured_tokens"] > 0
     assert found["shorter"] == []
