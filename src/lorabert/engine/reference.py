@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -123,6 +124,8 @@ def pace(model: Any, sample: EncodedSplit, batches: list[np.ndarray], placement:
 def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path) -> TrainingArguments:
     steps = math.ceil(plan.steps_per_epoch / settings.gradient_accumulation_steps) * len(plan.epochs)
     early = settings.early_stopping_patience > 0
+    # Transformers 4 leaves there what an earlier training had, and trains the next one of this process in bf16 as well.
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.per_device_train_batch_size,

@@ -241,3 +241,12 @@ def test_a_plan_of_one_small_batch(tmp_path):
     got, weights, _ = train(fit, tmp_path / "fast", settings, plan=plan)
     same_events(got, expected)
     assert furthest(weights, expected_weights) < tolerances.FP32_FINAL_WEIGHTS
+
+
+def test_a_training_in_bf16_leaves_the_next_one_in_fp32(tmp_path):
+    settings = dataclasses.replace(BASE, num_train_epochs=1)
+    expected, *_ = train(reference.fit, tmp_path / "before", settings)
+    half, *_ = train(reference.fit, tmp_path / "half", settings, placement=Placement("cpu", "bf16", "a test"))
+    got, *_ = train(reference.fit, tmp_path / "after", settings)
+    assert np.abs(losses(half) - losses(expected)).max() > tolerances.FP32_LOSS_TRAJECTORY  # it does show
+    assert np.array_equal(losses(got), losses(expected))
