@@ -63,3 +63,14 @@ def test_one_class_is_always_the_answer():
 def test_no_labels_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         probes.fit(np.empty((0, 3)), [], 2)
+
+
+def test_the_loss_of_many_examples_is_of_all_classes_whatever_their_order():
+    """A file that is sorted by its labels has one class in its first examples."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 1500)
+    features = generator.normal(size=(4500, 8)) + np.eye(8)[labels]
+    shuffled = generator.permutation(4500)
+    found, wanted = probes.log_loss(features, labels), probes.log_loss(features[shuffled], labels[shuffled])
+    assert found == pytest.approx(wanted, rel=0.1)
+    assert probes.log_loss(features, np.zeros(4500, np.int64)) is None
