@@ -60,7 +60,7 @@ def predict_padded(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: 
 
 
 def forward_padded(model: Any, split: EncodedSplit, compute: Callable[[dict[str, torch.Tensor]], torch.Tensor], pad_id: int,
-             batch_size: int, placement: Placement, desc: str) -> np.ndarray:  # fmt: skip
+                   batch_size: int, placement: Placement, desc: str) -> np.ndarray:  # fmt: skip
     """What is computed of each padded batch, (n, ...) float32, rows of like length together, results in the original order.
 
     The model is left on the CPU, in eval mode.

@@ -23,7 +23,8 @@ class States:
     Attributes:
         first: state of the first token, which heads read.
         mean: mean over the text's tokens.
-        even: state of the first token if in the last layer it looked at all tokens alike; None where the layer is not known.
+        even: state of the first token if in the last layer it looked at all tokens alike; None where it was not asked for, or
+            the layer is not known.
         entering: what the last layer is given for the first token; None likewise.
     """
 
@@ -33,9 +34,19 @@ class States:
     entering: np.ndarray | None = None
 
 
-def states(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement) -> States:
-    """Read a split with a base: the model's own, as it is now."""
-    last = attention.last_layer(model)
+def states(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement,
+           evenly: bool = False) -> States:  # fmt: skip
+    """Read a split with a base: the model's own, as it is now.
+
+    Args:
+        model: a classifier.
+        split: the texts.
+        pad_id: of the tokenizer.
+        batch_size: texts read together.
+        placement: where, and in which precision.
+        evenly: read the first token with even attention as well, for one more pass through the last layer.
+    """
+    last = attention.last_layer(model) if evenly else None
 
     def read(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         with _watched(last[0] if last else None) as call:

@@ -18,9 +18,9 @@ def loaded(folder):
     return bases.load(bases.find(ModelConfig(name=str(folder))), ["neg", "pos"]).model.eval(), bases.load_tokenizer(folder)
 
 
-def read(model, tokenizer):
+def read(model, tokenizer, evenly=True):
     split = encode_split(Split(TEXTS, None, np.array(LABELS)), tokenizer, 32)
-    return states(model, split, pad_id=tokenizer.pad_token_id, batch_size=7, placement=CPU)
+    return states(model, split, pad_id=tokenizer.pad_token_id, batch_size=7, placement=CPU, evenly=evenly)
 
 
 def alone(model, tokenizer):
@@ -54,6 +54,18 @@ def test_the_even_state_is_that_of_an_encoder_whose_last_queries_are_zero(base_f
     wanted = np.stack([states[0] for states in alone(model, tokenizer)])
     np.testing.assert_allclose(found.even, wanted, rtol=1e-3, atol=1e-4)
     assert np.abs(found.even - found.first).max() > 0.1
+
+
+def test_no_more_is_read_than_was_asked_for(tiny_base):
+    model, tokenizer = loaded(tiny_base)
+    layer, _ = attention.last_layer(model)
+    calls = []
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    plain = read(model, tokenizer, evenly=False)
+    once, more = len(calls), read(model, tokenizer)
+    assert plain.even is plain.entering is None
+    assert len(calls) == 3 * once
+    assert np.array_equal(plain.mean, more.mean)
 
 
 def test_what_enters_the_last_layer_is_what_the_layer_before_it_gave(tiny_base):

@@ -15,9 +15,9 @@ from lorabert.studies.experiment.foreseeing import FROZEN_BASE_TEXTS
 from lorabert.studies.experiment.preparing import Prepared
 
 
-def read(ready: Prepared, split: EncodedSplit) -> States:
+def read(ready: Prepared, split: EncodedSplit, *, evenly: bool = False) -> States:
     """What the base, as long as nothing has been trained, gives for a split."""
-    return states(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id,
+    return states(ready.model.get_base_model(), split, pad_id=ready.tokenizer.pad_token_id, evenly=evenly,
                   batch_size=ready.settings.train.per_device_eval_batch_size, placement=ready.placement)  # fmt: skip
 
 
@@ -25,7 +25,8 @@ def frozen_states(ready: Prepared) -> tuple[np.ndarray, States]:
     """The rows of some training texts, and what the base gives for them; read once, before training."""
     if ready.frozen is None:
         some = np.array(sample(len(ready.splits.train), FROZEN_BASE_TEXTS, seed=0))
-        ready.frozen = some, read(ready, ready.encoded.train.rows(some))
+        evenly = ready.settings.train.head_init == "probe" and attention.can_attend_evenly(ready.model)
+        ready.frozen = some, read(ready, ready.encoded.train.rows(some), evenly=evenly)
     return ready.frozen
 
 
@@ -60,11 +61,12 @@ def start_head(ready: Prepared) -> Start | None:
     some, found = frozen_states(ready)
     labels, classes = ready.splits.train.labels[some], len(ready.splits.label_names)
     reached = {"base": heads.reached(ready.model, found.first)}
-    if found.even is not None and attention.can_attend_evenly(ready.model):
+    if found.even is not None:
         reached["evenly"] = heads.reached(ready.model, found.even)
     losses = {name: probes.log_loss(features, labels) for name, features in reached.items()} if len(reached) > 1 else {}
     known = {name: loss for name, loss in losses.items() if loss is not None}
-    attends = min(reversed(reached), key=lambda name: known.get(name, 0.0))  # of equals, or without a way to tell, evenly
+    better = not known or known["evenly"] <= known["base"]
+    attends = "evenly" if "evenly" in reached and better else "base"
     if attends == "evenly":
         assert found.entering is not None
         attention.attend_evenly(ready.model, found.entering)
