@@ -39,10 +39,10 @@ from lorabert.config import LoraConfig, Method, TrainConfig
 from lorabert.data import batching, encoding, packing, sources
 from lorabert.data.encoding import EncodedSplit
 from lorabert.engine.packed import Bits, PackedClassifier
-from lorabert.engine.packed.reading import part
 from lorabert.engine.training.vocabulary import Vocabulary
 from lorabert.models import bases, methods
 from lorabert.models.bases import LoadedBase
+from lorabert.models.wrapped import part
 
 Compute = Callable[[EncodedSplit, np.ndarray], torch.Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

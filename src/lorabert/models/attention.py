@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lorabert.models.families import FAMILIES
+from lorabert.models.wrapped import classifier_of, part
 
 
 def last_layer(model: Any) -> tuple[Any, Any] | None:
@@ -24,13 +25,13 @@ def last_layer(model: Any) -> tuple[Any, Any] | None:
     Args:
         model: a Transformers classifier, or PEFT's model around one.
     """
-    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
+    classifier = classifier_of(model)
     family = FAMILIES.get(classifier.config.model_type)
     if family is None or family.parts is None or family.parts.inner is not None:
         return None
     parts = family.parts
-    layer = classifier.get_submodule(f"{parts.base}.{parts.layers}")[-1]
-    return layer, layer.get_submodule(parts.query)
+    layer = part(classifier, f"{parts.base}.{parts.layers}")[-1]
+    return layer, part(layer, parts.query)
 
 
 def can_attend_evenly(model: Any) -> bool:
@@ -75,9 +76,7 @@ def _fresh_lora(query: Any) -> bool:
 
 
 def _linear(query: Any) -> Any:
-    """The layer that is trained: PEFT keeps a copy of a module that it saves whole, or wraps a layer."""
-    if hasattr(query, "modules_to_save"):
-        return query.modules_to_save[query.active_adapters[0]]
+    """The layer that computes, without a LoRA around it."""
     return getattr(query, "base_layer", query)
 
 

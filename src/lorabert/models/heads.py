@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lorabert.models.families import FAMILIES, HeadStep
+from lorabert.models.families import FAMILIES
+from lorabert.models.wrapped import classifier_of, part
 
 # What stands between a head's layers, by the names of `models.families`.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
@@ -50,7 +51,7 @@ def reached(model: Any, states: np.ndarray) -> np.ndarray:
     found = torch.from_numpy(states)
     with torch.no_grad():
         for step in before:
-            found = ACTIVATIONS[str(step.activation)](_live(classifier, step)(found))
+            found = ACTIVATIONS[str(step.activation)](part(classifier, step.linear)(found))
     return found.numpy()
 
 
@@ -65,7 +66,7 @@ def start_from_probe(model: Any, probe: Linear) -> None:
         probe: of what `reached` gives.
     """
     classifier, *_, last = _steps(model)
-    layer = _live(classifier, last)
+    layer = part(classifier, last.linear)
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(probe.weight))
         layer.bias.copy_(torch.as_tensor(probe.bias))
@@ -73,14 +74,4 @@ def start_from_probe(model: Any, probe: Linear) -> None:
 
 def _steps(model: Any) -> list[Any]:
     """The classifier in a model, and the steps of its head."""
-    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return [classifier, *FAMILIES[model.config.model_type].parts.head]  # type: ignore[union-attr]
-
-
-def _live(module: Any, step: HeadStep) -> Any:
-    """The layer that is trained: PEFT keeps a copy of a module that it saves whole."""
-    for word in step.linear.split("."):
-        module = getattr(module, word)
-        if hasattr(module, "modules_to_save"):
-            module = module.modules_to_save[module.active_adapters[0]]
-    return module
+    return [classifier_of(model), *FAMILIES[model.config.model_type].parts.head]  # type: ignore[union-attr]

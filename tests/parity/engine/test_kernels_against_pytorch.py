@@ -11,7 +11,8 @@ import tolerances
 from classifiers import PACKED_FAMILIES, classifier, stream
 from lorabert.data.packing import join, pack
 from lorabert.engine import kernels
-from lorabert.engine.packed import Adapter, Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
+from lorabert.engine.packed import Adapter, Bits, PackedBase, PackedClassifier, adapter_in
+from lorabert.models.wrapped import classifier_of
 
 RAGGED = [1, 30, 7, 7, 7, 19, 2, 17, 16, 11]
 METHODS = [("lora", {"r": 3}), ("lora", {"r": 11, "target_modules": "all-linear"}), ("full", {}), ("bitfit", {}), ("head", {})]

@@ -14,11 +14,12 @@ from classifiers import stream
 from lorabert.config import LoraConfig, ModelConfig, TrainConfig
 from lorabert.data import batching, packing
 from lorabert.data.packing import join, merge, pack
-from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in, classifier_of
+from lorabert.engine.packed import Bits, PackedBase, PackedClassifier, adapter_in
 from lorabert.engine.training import Job, fit_together, fitting
 from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.hardware import Placement
 from lorabert.models import bases, methods
+from lorabert.models.wrapped import classifier_of
 
 CPU = Placement("cpu", "fp32", "a test")
 SETTINGS = TrainConfig(learning_rate=2e-3, num_train_epochs=2, per_device_train_batch_size=8, logging_steps=1, save_strategy="no")

@@ -3,8 +3,8 @@
 from lorabert.engine.packed.forward import DTYPES, PackedBase, PackedClassifier, logits
 from lorabert.engine.packed.inputs import Inputs
 from lorabert.engine.packed.masks import Bits
-from lorabert.engine.packed.reading import Adapter, LowRank, adapter_in, classifier_of
+from lorabert.engine.packed.reading import Adapter, LowRank, adapter_in
 
 __all__ = [
-    "DTYPES", "Adapter", "Bits", "Inputs", "LowRank", "PackedBase", "PackedClassifier", "adapter_in", "classifier_of", "logits",
+    "DTYPES", "Adapter", "Bits", "Inputs", "LowRank", "PackedBase", "PackedClassifier", "adapter_in", "logits",
 ]  # fmt: skip

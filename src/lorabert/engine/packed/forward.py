@@ -18,10 +18,11 @@ from lorabert.engine.packed.inputs import Inputs
 from lorabert.engine.packed.masks import Bits
 from lorabert.engine.packed.pointwise import add_norm, dropout
 from lorabert.engine.packed.projection import Projection
-from lorabert.engine.packed.reading import Adapter, adapter_in, classifier_of, has, layers_of, part, parts_of, rate
+from lorabert.engine.packed.reading import Adapter, adapter_in, has, layers_of, parts_of, rate
 from lorabert.engine.packed.rows import Rows
 from lorabert.models.families import HeadStep, Parts
 from lorabert.models.heads import ACTIVATIONS
+from lorabert.models.wrapped import classifier_of, part
 
 # Of the matrix products, by the name of a precision.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

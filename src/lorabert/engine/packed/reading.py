@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lorabert.engine.kernels import Prepared
 from lorabert.errors import Unsupported
 from lorabert.models.families import FAMILIES, Parts
+from lorabert.models.wrapped import classifier_of, part
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,6 @@ class Adapter:
     low_ranks: Mapping[str, LowRank]
     head: Mapping[str, tuple[Tensor, Tensor | None]]
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
-
-
-def classifier_of(model: Any) -> Any:
-    """The Transformers classifier inside a PEFT model, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def part(module: Any, path: str) -> Any:
-    """The module at a dotted path, stepping into the trained copy wherever PEFT saves a module whole."""
-    for word in path.split("."):
-        module = getattr(module, word)
-        if hasattr(module, "modules_to_save"):
-            module = module.modules_to_save[module.active_adapters[0]]
-    return module
 
 
 def has(module: Any, path: str) -> bool:

@@ -14,13 +14,14 @@ from lorabert.data.batching import BatchPlan
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.packing import PackedBatch, join
 from lorabert.engine import kernels
-from lorabert.engine.packed import DTYPES, PackedBase, adapter_in, classifier_of
+from lorabert.engine.packed import DTYPES, PackedBase, adapter_in
 from lorabert.engine.training.display import Display
 from lorabert.engine.training.graphs import CudaGraphs
 from lorabert.engine.training.run import Job, Run
 from lorabert.engine.training.stepping import Stepping
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement, available_bytes, give_back, peak_bytes
+from lorabert.models.wrapped import classifier_of
 from lorabert.runs import Fit, Log
 
 DEVICES = ("cpu", "cuda")

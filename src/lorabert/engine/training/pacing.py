@@ -12,10 +12,11 @@ from lorabert.data.encoding import EncodedSplit
 from lorabert.data.pacing import Pace
 from lorabert.data.packing import pack
 from lorabert.engine import kernels
-from lorabert.engine.packed import DTYPES, Bits, PackedBase, adapter_in, classifier_of
+from lorabert.engine.packed import DTYPES, Bits, PackedBase, adapter_in
 from lorabert.engine.training.fitting import DEVICES
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
+from lorabert.models.wrapped import classifier_of
 
 
 def pace(model: Any, sample: EncodedSplit, batches: list[np.ndarray], placement: Placement) -> Pace:
