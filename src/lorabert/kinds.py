@@ -49,6 +49,17 @@ def number(value: Any, where: str) -> Iterator[str]:
         yield wrong(value, where, "a finite number")
 
 
+def loss(value: Any, where: str) -> Iterator[str]:
+    """A number of a training, which may have come to an infinity or to none at all."""
+    if not isinstance(value, float):
+        yield from number(value, where)
+
+
+def anything(_: Any, __: str) -> Iterator[str]:
+    """Whatever stands there."""
+    yield from ()
+
+
 def one_of(*values: Any) -> Check:
     """One of a few values; 1 and true are two."""
 

@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from lorabert import config, locks, mistaken, received
 from lorabert.errors import InputError
 from lorabert.files import disk_errors, write_atomically
 from lorabert.folders import clear_partial
-from lorabert.kinds import number, record, text, whole
+from lorabert.kinds import loss, number, record, text, whole
 from lorabert.runs import records
 
 if TYPE_CHECKING:
@@ -304,12 +304,7 @@ def _event(line: bytes) -> dict[str, Any]:
     return event
 
 
-def _loss(value: Any, where: str) -> Iterator[str]:
-    if not isinstance(value, float):  # which may be an infinity, or NaN
-        yield from number(value, where)
-
-
-_EVENT = record({}, {"event": text(100), "step": whole(0, 1 << 60), "epoch": number, "loss": _loss, "learning_rate": number})
+_EVENT = record({}, {"event": text(100), "step": whole(0, 1 << 60), "epoch": number, "loss": loss, "learning_rate": number})
 
 
 def _cut_short(line: bytes) -> bool:

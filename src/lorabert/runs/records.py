@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lorabert.kinds import Check, any_object, named, number, one_of, optional, record, rows, text, whole, wrong
+from lorabert.kinds import Check, any_object, anything, named, number, one_of, optional, record, rows, text, whole, wrong
 
 FACTS = (
     "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
@@ -40,10 +40,6 @@ def _chosen(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"recipe.chosen names {key[:60]!a}, which is no option in config"
 
 
-def _anything(_: Any, __: str) -> Iterator[str]:
-    yield from ()
-
-
 def _plain(value: Any, where: str) -> Iterator[str]:
     if isinstance(value, (dict, list)):
         yield wrong(value, where, "a text, a number or nothing")
@@ -64,7 +60,7 @@ def _words(inner: Check) -> Check:
 _LARGEST = 1 << 60
 _TEXT, _COUNT = text(_LONGEST), whole(0, _LARGEST)
 _TEXTS = rows(_TEXT, 0, _MOST)
-_SECTIONS = _words(_words(_anything))
+_SECTIONS = _words(_words(anything))
 _ESTIMATE = record({"value": number}, {"low": optional(number), "high": optional(number), "n": _COUNT})
 _SCORES = _words(_ESTIMATE)
 _HASHES = record({"n": _COUNT, "texts_sha256": _TEXT, "labels_sha256": _TEXT})
@@ -89,7 +85,7 @@ _RECORD = record(
     {"schema_version": whole(1, 1 << 20), "status": _TEXT, "config": _SECTIONS, "config_sha256": _TEXT},
     {
         "started": _TEXT, "finished": _TEXT, "made_in": _words(_TEXT), "error": _TEXT,
-        "recipe": record({"chosen": _words(_anything)}, {"name": _TEXT, "because": _TEXTS}),
+        "recipe": record({"chosen": _words(anything)}, {"name": _TEXT, "because": _TEXTS}),
         "git": optional(record({"commit": _TEXT, "dirty": one_of(True, False)})),
         "estimate": record({"seconds": number}, {"refined": any_object, "shorter": _TEXTS}),
         "base": _BASE, "data": _DATA, "method": _TEXT, "seed": whole(-_LARGEST, 1 << 64), "world_size": _COUNT,

@@ -15,17 +15,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from lorabert import received
 from lorabert.errors import InputError
 from lorabert.files import write_atomically
-from lorabert.kinds import Check, number, optional, record, whole
+from lorabert.kinds import Check, loss, number, optional, record, whole
 
 _COMPLETE = "complete"
 _PROGRESS = "progress.json"
@@ -100,18 +98,12 @@ def newest(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
     return Progress(**{name: written[name] for name in _FIELDS}), weights(folder, steps[-1])
 
 
-def _sum(value: Any, where: str) -> Iterator[str]:
-    """Losses of fp16 may have been infinite."""
-    if not isinstance(value, float):
-        yield from number(value, where)
-
-
 _COUNT = whole(0, 1 << 60)
 _FIELDS: dict[str, Check] = {
     "step": _COUNT,
     "skipped": _COUNT,
     "epochs": _COUNT,
-    "loss_sum": _sum,
+    "loss_sum": loss,
     "reported": _COUNT,
     "best_loss": optional(number),
     "best_step": optional(_COUNT),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from lorabert import locks, runs
 from lorabert.errors import InputError
 from lorabert.files import STUDY_GOES_ON, disk_errors, write_atomically
 from lorabert.folders import clear_partial
-from lorabert.kinds import Check, named, number, optional, record, rows, text, whole
+from lorabert.kinds import Check, anything, named, number, optional, record, rows, text, whole
 from lorabert.received import record_of, refuse_link, refuse_links_on_the_way
 from lorabert.runs import RUNS
 from lorabert.studies.comparison.plan import Plan, System, Task, slug
@@ -148,19 +147,15 @@ def read(file: Path, kind: Check) -> dict[str, Any]:
     return document
 
 
-def _anything(_: Any, __: str) -> Iterator[str]:
-    yield from ()
-
-
 _TEXT, _MOST = text(1 << 20), 100_000
-_OVERRIDES = named(text(200, r"\w+\.\w+", "an option such as train.seed"), _anything, _MOST)
+_OVERRIDES = named(text(200, r"\w+\.\w+", "an option such as train.seed"), anything, _MOST)
 _RATES = named(_TEXT, rows(number, 1, _MOST), _MOST)
 _NAMED = record({"name": _TEXT, "overrides": _OVERRIDES})
 PLANNED = record(
     {
         "plan": record(
             {
-                "settings": named(_TEXT, named(_TEXT, _anything, _MOST), _MOST),
+                "settings": named(_TEXT, named(_TEXT, anything, _MOST), _MOST),
                 "learning_rate": optional(number),
                 "systems": rows(_NAMED, 1, _MOST),
                 "tasks": rows(_NAMED, 1, _MOST),
