@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -446,7 +447,7 @@ def _configuration(named: str | None) -> str:
     """
     if not named:
         raise InputError("--config has no value", expected="a YAML file")
-    inline = named != "-" and (":" in named or "{" in named) and not _there(named)
+    inline = named != "-" and (":" in named or "{" in named) and not os.path.exists(named)  # noqa: PTH110 - false of what no file can be called
     try:
         text = named if inline else documents.read(named)
         if not isinstance(documents.load(text) or {}, dict):
@@ -465,7 +466,7 @@ def _configuration(named: str | None) -> str:
     if "config" in (documents.load(text) or {}):  # a record, which has its configuration inside
         beside = Path(named).with_name("config.yaml")
         raise InputError(f"{named} is no configuration", got="a key 'config' in it", expected=_SUCH_AS,
-                         fix=f"Name {beside}" if _there(str(beside)) else "")  # fmt: skip
+                         fix=f"Name {beside}" if beside.exists() else "")  # fmt: skip
     if not documents.load(text):
         got = f"'{_line(text)}'" if text.strip() else "an empty file"
         raise InputError("The configuration file sets nothing", got=got, expected=_SUCH_AS)
@@ -474,13 +475,6 @@ def _configuration(named: str | None) -> str:
 
 def _line(text: str) -> str:
     return _cut(" ".join(text.split()))
-
-
-def _there(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # too long for a name, or with a character that no name has
-        return False
 
 
 # What other tools call these options.
@@ -517,7 +511,7 @@ def _file_behind_config(argv: list[str]) -> str:
     """The file that a line names with --config, if it names one."""
     for before, word in zip(["", *argv], argv, strict=False):
         named = word if before == "--config" else word.removeprefix("--config=") if word.startswith("--config=") else ""
-        if named and _there(named):
+        if named and os.path.exists(named):  # noqa: PTH110
             return named
     return ""
 

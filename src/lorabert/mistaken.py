@@ -83,11 +83,7 @@ def instead(path: Path, marks: Sequence[str] = ()) -> str:
 
 def is_local(name: str) -> bool:
     """Whether a name that may be a hub's id means something on this machine: it is there, or is written as a path or a URL."""
-    try:
-        there = os.path.lexists(name)
-    except ValueError:
-        there = False
-    return there or name.startswith(("/", "./", "../", "~", "\\")) or _URL.match(name) is not None
+    return os.path.lexists(name) or name.startswith(("/", "./", "../", "~", "\\")) or _URL.match(name) is not None
 
 
 def _of_the_shell(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,7 @@ def recorded(data: DataConfig, record: Mapping[str, Any], elsewhere: Callable[[s
     if "columns" in record:
         data = dataclasses.replace(data, **dataclasses.asdict(Columns.recorded(record)))
     tried = [data, *_moved(data, elsewhere)]
-    there = [config for config in tried if all(_is_there(path) for path in _files_of(config).values())]
+    there = [config for config in tried if all(os.path.isfile(path) for path in _files_of(config).values())]  # noqa: PTH113 - false of what is no path
     if not there:
         named = dict.fromkeys(path for config in tried for path in _files_of(config).values())
         raise InputError("The data that this was made from are not where they were", got=f"no {', nor '.join(named)}",
@@ -180,14 +181,6 @@ def _moved(data: DataConfig, elsewhere: Callable[[str], Sequence[Path]]) -> list
     named = _files_of(data)
     places = zip(*(elsewhere(path) for path in named.values()), strict=True)
     return [dataclasses.replace(data, **dict(zip(named, map(str, paths), strict=True))) for paths in places]  # type: ignore[arg-type]
-
-
-def _is_there(path: str) -> bool:
-    """Whether a file lies at a path; at what is too long or too odd to be one lies none."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _files_of(data: DataConfig) -> dict[str, str]:

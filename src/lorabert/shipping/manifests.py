@@ -56,7 +56,7 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
         MismatchError: the manifest was changed.
     """
     path = folder / MANIFEST
-    if not _lies_there(path):
+    if not os.path.lexists(path):
         raise InputError(f"{folder} is not an {' or an '.join(kinds)}", got=mistaken.kind_of(folder),
                          expected=" or ".join(_MADE_BY[kind] for kind in kinds),
                          fix=mistaken.instead(folder, (mistaken.RUN, MANIFEST)))  # fmt: skip
@@ -79,14 +79,6 @@ def manifest_of(folder: Path, kinds: tuple[str, ...] = (ADAPTER,)) -> dict[str, 
             raise MismatchError(what, told, fix=RESTORE)
         raise InputError(f"{what} cannot be used", got="; ".join(told), fix=RESTORE)
     return manifest
-
-
-def _lies_there(path: Path) -> bool:
-    """Whether anything lies at a path; at what is too long or too odd to be one lies nothing."""
-    try:
-        return os.path.lexists(path)
-    except ValueError:
-        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:

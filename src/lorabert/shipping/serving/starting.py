@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ def targets_of(words: Sequence[str]) -> Targets:
 
 def _add(targets: Targets, word: str) -> None:
     name, _, rest = word.partition("=")
-    named = bool(rest) and not _there(word)
+    named = bool(rest) and not os.path.exists(word)  # noqa: PTH110 - false of what is too long for a path
     path = Path(rest if named else word)
     if Store(path).exists():
         if all(path.resolve() != store.root.resolve() for store in targets.stores):
@@ -85,14 +86,6 @@ def _add(targets: Targets, word: str) -> None:
     name = name if named else (path.resolve().parent if path.resolve().name == "adapter" else path.resolve()).name
     if targets.folders.setdefault(check_name(name), folder) != folder:
         raise InputError(f"Two adapters are called '{name}'", fix=f"Name them: lorabert serve first={folder} ...")
-
-
-def _there(word: str) -> bool:
-    """Whether a word is a path as it stands; one that is too long for a path is none."""
-    try:
-        return Path(word).exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _unservable(what: str | Path, got: str, fix: str = "") -> InputError:
