@@ -537,7 +537,8 @@ def _explained(parser: ArgumentParser, message: str, file: str = "") -> InputErr
     if value := _GIVEN_A_VALUE.search(message):
         return InputError(f"`{value[1]}` takes no value", got=f"{value[2]}", fix=f"Leave the value out. {see}")
     if lacking := _LACKING.search(message):
-        return InputError(f"The command lacks {lacking[1]}", fix=see)
+        names = [f"--{name}" if f"--{name}" in parser._option_string_actions else name for name in lacking[1].split(", ")]
+        return InputError(f"The command lacks {', '.join(names)}", fix=see)
     if words := _TOO_MANY.search(message):
         return InputError("The command takes no such word", got=f"`{_cut(words[1])}`",
                           fix=f"What belongs together stands within quotation marks. {see}")  # fmt: skip

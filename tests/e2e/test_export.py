@@ -86,8 +86,8 @@ def test_wrong_inputs_end_in_a_paragraph(shell, here, run):
         (("nowhere", "--format", "onnx", "--out", "new"), "There is no folder 'nowhere'"),
         (("run", "--format", "onnx", "--out", "run"), "already holds something"),
         (("run", "--format", "onnx", "--out", "new", "--base", "nowhere"), "nowhere"),
-        (("run", "--format", "onnx"), "lacks out"),
-        (("run", "--out", "new"), "lacks format"),
+        (("run", "--format", "onnx"), "lacks --out"),
+        (("run", "--out", "new"), "lacks --format"),
     ):
         done = here("export", *words, "--json")
         assert done.code == 2, words
