@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from lorabert import hardware
 from lorabert.data.encoding import EncodedSplit
 from lorabert.shipping.serving.metrics import Metrics
 
@@ -27,6 +28,8 @@ Answer = Callable[[Sequence[tuple[Any, EncodedSplit]]], list[np.ndarray]]
 _PIECES_IN_A_BATCH = 8
 # Weight of the last forward in the recent pace.
 _RECENT = 0.2
+# Under load the C library's heaps fill with holes, some three megabytes a minute without an end that was seen.
+_GIVE_BACK_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ class Scheduler:
         self._worker.join()
 
     def _work(self) -> None:
+        given_back = time.monotonic()
         while True:
             with self._filled:
                 self._filled.wait_for(lambda: self._waiting or self._closed)
@@ -94,6 +98,9 @@ class Scheduler:
                 batch = self._take()
             if batch:
                 self._compute(batch)
+            if time.monotonic() - given_back > _GIVE_BACK_SECONDS:
+                hardware.give_back()
+                given_back = time.monotonic()
 
     def _take(self) -> list[_Piece]:
         """The next forward's pieces: one a client and turn, as many as fit, the cancelled dropped on the way."""

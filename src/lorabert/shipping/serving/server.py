@@ -15,6 +15,10 @@ from lorabert.shipping.serving.service import Service
 from lorabert.shipping.serving.settings import Settings
 
 _BACKLOG = 2048
+# libuv, below uvloop, accepts one connection of a listening socket in each turn of the loop (since 1.45), which under load takes
+# longer than the queue of those that wait takes to fill: they are turned away by the system, or try again for minutes. So many
+# descriptors of the one socket accept as many a turn.
+_ACCEPTED_A_TURN = 16
 # Longer than proxies keep a connection (nginx 60 s): the side that closes first never sends into a connection that is gone.
 _KEEP_SECONDS = 75
 # For the answers that are on their way when the time to drain is up.
@@ -102,7 +106,7 @@ def run(service: Service, listening: socket.socket, announce: Callable[[], None]
     try:
         listening.listen(_BACKLOG)
         announce()
-        server.run(sockets=[listening])
+        server.run(sockets=[listening, *(listening.dup() for _ in range(_ACCEPTED_A_TURN - 1))])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

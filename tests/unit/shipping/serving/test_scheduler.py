@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lorabert.data.encoding import EncodedSplit
+from lorabert.shipping.serving import scheduler as scheduling
 from lorabert.shipping.serving.metrics import Metrics
 from lorabert.shipping.serving.scheduler import Scheduler, cut
 
@@ -125,3 +126,16 @@ def test_closing_computes_what_was_accepted_and_refuses_the_rest(model):
     assert not scheduler.alive
     with pytest.raises(RuntimeError):
         scheduler.submit("a", "one", texts(1))
+
+
+def test_memory_that_is_free_goes_back_to_the_system_now_and_then(monkeypatch):
+    given = []
+    monkeypatch.setattr(scheduling, "_GIVE_BACK_SECONDS", 0)
+    monkeypatch.setattr(scheduling.hardware, "give_back", lambda: given.append(1))
+    model = Model()
+    model.go.set()
+    scheduler = Scheduler(model, 80, Metrics())
+    for _ in range(3):
+        answers(scheduler.submit("a", "one", texts(1)))
+    scheduler.close()
+    assert len(given) == 3
