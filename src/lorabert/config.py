@@ -67,6 +67,11 @@ class DataConfig:
     """Column whose equal values must stay on one side of a split, such as the author or the film."""
     limit: int | None = None
     """Use at most this many examples of each split (a seeded sample), for a quick try."""
+    train_limit: int | None = None
+    """Use at most this many labelled texts besides the test split, as if there were no more: validation is set aside from these.
+    A larger number holds the texts of a smaller one."""
+    draw_seed: int | None = None
+    """Seed of the draw that train_limit makes; split_seed when not given."""
     encoding: str = "utf-8"
     """Character encoding of the files, but for Parquet."""
     header: Literal["auto", "first", "none"] = "auto"
@@ -133,6 +138,12 @@ class TrainConfig:
     """Passes over the training split. By default the recipe's: 3, or as many as come to 150 steps."""
     head_init: Literal["random", "probe"] | None = None
     """How the head starts: random, or as a linear probe of the frozen base (Kumar et al. 2022). By default the recipe's."""
+    folds: int = 0
+    """Train so many adapters besides, each on all texts but a share, to learn from answers to texts they have not seen what the
+    adapter is worth and how sure it may be; none are set aside for validation then. 0: none."""
+    calibration: Literal["temperature", "none"] | None = None
+    """temperature makes the adapter about as sure as it is right, on validation or out-of-fold texts; no label changes by it. By
+    default the recipe's."""
     per_device_train_batch_size: int = 16
     """Examples in a batch, per process."""
     per_device_eval_batch_size: int = 32
@@ -173,6 +184,7 @@ COURSE: dict[str, Any] = {
     "train.num_train_epochs": 3,
     "train.head_init": "random",
     "train.warmup": 0.0,
+    "train.calibration": "none",
 }
 
 
@@ -202,10 +214,11 @@ class RunConfig:
             raise InputError("The configuration cannot be used", got="; ".join(problems), fix="See `lorabert train --help`")
         rate = self.train.learning_rate or DEFAULT_LEARNING_RATE[self.train.method]
         split_seed = self.train.seed if self.data.split_seed is None else self.data.split_seed
+        share = 0.0 if self.train.folds else self.data.validation_share
         return dataclasses.replace(
             self,
             train=dataclasses.replace(self.train, learning_rate=rate),
-            data=dataclasses.replace(self.data, split_seed=split_seed),
+            data=dataclasses.replace(self.data, split_seed=split_seed, validation_share=share),
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -238,6 +251,13 @@ def _out_of_range(config: RunConfig) -> list[str]:
 
 def _wrong_numbers(config: RunConfig) -> list[str]:
     train, problems = config.train, ranges.problems(config.to_dict())
+    if train.folds == 1:
+        problems.append("train.folds 1, which would leave nothing to train on; it must be 0, for none, or at least 2")
+    if train.folds and train.early_stopping_patience and not config.data.validation:
+        problems.append("train.early_stopping_patience with train.folds, which leaves no validation split to stop by; name one "
+                        "with data.validation")  # fmt: skip
+    if not config.data.validation_share and not config.data.validation and not train.folds:
+        problems.append("data.validation_share 0 without train.folds, which would leave nothing to choose by")
     if train.early_stopping_patience and train.save_strategy == "no":
         problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
     if train.loraplus_lr_ratio != 1 and train.method != "lora":
@@ -302,6 +322,14 @@ def _limited(text: str) -> Any:
         raise documents.DocumentError(str(error)) from None
 
 
+def _spelled(parser: ArgumentParser, argv: list[str]) -> list[str]:
+    """The words of a line, its options with dashes or underscores in them as the parser has them."""
+    known = {option.replace("_", "-"): option for option in parser._option_string_actions if option.startswith("--")}
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = (word.partition("=") for word in argv[:end])
+    return ["".join((known.get(option.replace("_", "-"), option), *rest)) for option, *rest in words] + argv[end:]
+
+
 def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
     """Hold the values on a line against the limits: the parser takes some of them for YAML before it asks for their type.
 
@@ -347,6 +375,7 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Any:
     from jsonargparse import ArgumentError
 
     try:
+        argv = _spelled(parser, argv)
         _check_values(parser, argv)
         return parser.parse_args(_config_first(argv, "--config" in parser._option_string_actions))
     except UnicodeEncodeError as error:

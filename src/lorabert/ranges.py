@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lorabert.errors import InputError
+
 
 @dataclass(frozen=True)
 class Range:
@@ -41,7 +43,9 @@ _SHARE = Range(0, 1, open_low=True, open_high=True)
 RANGES = {
     "model.max_length": Range(3, 65_536),
     "data.limit": Range(1, 10**9),
-    "data.validation_share": _SHARE,
+    "data.train_limit": Range(2, 10**9),
+    "data.draw_seed": _SEED,
+    "data.validation_share": Range(0, 1, open_high=True),
     "data.test_share": _SHARE,
     "data.split_seed": _SEED,
     "lora.r": Range(1, 4_096),
@@ -58,8 +62,20 @@ RANGES = {
     "train.warmup": Range(0, 10**6),
     "train.max_grad_norm": Range(0, 10**6),
     "train.logging_steps": Range(1, 10**9),
+    "train.folds": Range(0, 100),
     "train.early_stopping_patience": Range(0, 1_000),
 }
+
+
+def check_probability(option: str, value: float | None) -> None:
+    """Check an option that takes a probability, or nothing.
+
+    Raises:
+        InputError: it is none.
+    """
+    allowed = Range(0, 1)
+    if value is not None and not allowed.holds(value):
+        raise InputError(f"{option} takes a probability", got=_cut(value), expected=str(allowed))
 
 
 def problems(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -29,7 +29,8 @@ def test_train_prints_one_json_document_with_the_promised_keys(run):
     assert {name.split(" (")[0] for name in run["baselines"]} == {
         "majority class",
         "TF-IDF + logistic regression",
-        "frozen base + linear head",
+        "embedding_linear",
+        "static_linear",
     }
 
 

@@ -39,7 +39,7 @@ def another(section: str, name: str) -> object:
     kind = typing.get_type_hints(SECTIONS[section])[name]
     default = getattr(getattr(RunConfig(), section), name)
     special = {"target_modules": ["query"], "modules_to_save": ["pooler"], "init_lora_weights": "gaussian", "lora_alpha": 7}
-    special["head_init"] = "probe"
+    special |= {"head_init": "probe", "calibration": "none"}
     if name in special:
         return special[name]
     choices = [value for value in typing.get_args(kind) if isinstance(value, str) and value != default]
@@ -237,6 +237,12 @@ def test_a_learning_rate_at_or_beyond_its_ends_is_refused(value):
         configured(f"--train.learning_rate={value}")
 
 
+def test_a_single_fold_is_refused():
+    with pytest.raises(InputError, match="folds 1, which would leave nothing to train on"):
+        configured("--train.folds", "1")
+    assert configured("--train.folds", "2").train.folds == 2
+
+
 def test_early_stopping_without_checkpoints_is_refused():
     with pytest.raises(InputError, match="early stopping"):
         configured("--train.early_stopping_patience", "1", "--train.save_strategy", "no")
@@ -336,8 +342,8 @@ def as_word(value: object) -> str:
 
 def test_every_knob_is_an_option_and_survives_yaml_and_the_record():
     values = {knob: another(*knob) for knob in KNOBS}
-    # The other save_strategy and the other ratio forbid these.
-    values |= {("train", "early_stopping_patience"): 0, ("train", "method"): "lora"}
+    # The other save_strategy and the other ratio forbid these; folds leave nothing to set aside.
+    values |= {("train", "early_stopping_patience"): 0, ("train", "method"): "lora", ("data", "validation_share"): 0.0}
     found = configured(*(f"--{section}.{name}={as_word(value)}" for (section, name), value in values.items()))
     assert {knob: getattr(getattr(found, knob[0]), knob[1]) for knob in KNOBS} == values
     assert config.from_dict(found.to_dict()) == found

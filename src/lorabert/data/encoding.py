@@ -72,7 +72,7 @@ class EncodedSplit:
 
     def positions(self, indices: np.ndarray) -> np.ndarray:
         """Where the tokens of some examples stand in the stream, example after example."""
-        return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in indices])
+        return np.concatenate([np.arange(0), *(np.arange(self.offsets[row], self.offsets[row + 1]) for row in indices)])
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Splits:
         columns: the columns that were used.
         notes: what was decided on the way, one sentence each.
         skipped: the number of rows that were left out because they cannot be used, by split as it was read.
+        groups: of each training example what must stay together: its text, or its value in the column of groups.
+        drawable: the number of labelled texts that `data.train_limit` draws from; those aside for test are not among them.
     """
 
     origin: str
@@ -79,6 +81,8 @@ class Splits:
     columns: Columns
     notes: tuple[str, ...] = ()
     skipped: dict[str, int] = field(default_factory=dict)
+    groups: list[Any] = field(default_factory=list)
+    drawable: int = 0
 
     def fingerprint(self) -> str:
         """The sha256 of the label names and of every text and label of every split, in order."""
@@ -229,13 +233,15 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig, known: Sequenc
     notes += filter(None, [lookalikes.sentence(train.labels), labels.fractions(names)])
     skipped = {name: part.skipped for name, part in found.items() if part.skipped}
     splits = {name: _indexed(part, names, "the labels of train") for name, part in found.items()}
-    splits = _set_aside(origin, splits, train.groups, names, data, columns, notes)
+    splits, groups, drawable = _set_aside(origin, splits, train.groups, names, data, columns, notes)
     if data.limit:
+        groups = [groups[row] for row in sample(len(groups), data.limit, seed)]
         splits = {name: split.rows(sample(len(split), data.limit, seed)) for name, split in splits.items()}
         notes.append(f"limited to {data.limit} examples a split (seed {seed})")
     if len(set(splits["train"].labels.tolist())) < 2:
         raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
-    return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes), skipped)
+    return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes), skipped, groups,
+                  drawable)  # fmt: skip
 
 
 def _names(train: Examples, columns: Columns, known: Sequence[str] | None) -> list[str]:
@@ -246,18 +252,32 @@ def _names(train: Examples, columns: Columns, known: Sequence[str] | None) -> li
 
 
 def _set_aside(origin: str, splits: dict[str, Split], groups: list[Any], names: list[str], data: DataConfig, columns: Columns,
-               notes: list[str]) -> dict[str, Split]:  # fmt: skip
-    """Fill in the splits that are not given with a share of train, and note how.
+               notes: list[str]) -> tuple[dict[str, Split], list[Any], int]:  # fmt: skip
+    """Fill in the splits that are not given with a share of train, and note how; a share of zero leaves one empty.
+
+    Returns:
+        The splits, the groups of what is left in train, and how many texts a limit of train draws from.
 
     Raises:
         InputError: train has nothing to spare.
     """
     seed = data.split_seed or 0
     together = f"equal values of '{columns.group}'" if columns.group else "equal texts"
+    drawable = 0
     for name, share in (("test", data.test_share), ("validation", data.validation_share)):
+        train = splits["train"]
+        if name == "validation":
+            drawable = len(train)
+        if name == "validation" and data.train_limit is not None and data.train_limit < len(train):
+            drawn = _drawn(len(train), data)
+            notes.append(f"{len(drawn):,} of {len(train):,} labelled texts drawn")
+            train = splits["train"] = train.rows(drawn)
+            groups = [groups[row] for row in drawn]
         if name in splits:
             continue
-        train = splits["train"]
+        if not share:
+            splits[name] = train.rows([])
+            continue
         kept, aside = holdout(train.labels.tolist(), groups, share, seed)
         if not aside:
             raise InputError(f"{origin} has too few examples to set some aside for {name}", got=_too_few(train, groups, names),
@@ -268,7 +288,13 @@ def _set_aside(origin: str, splits: dict[str, Split], groups: list[Any], names: 
         notes.append(f"no {name} split: {share:.0%} of train set aside (seed {seed}, stratified, {together} kept together)")
         if lacking := len({*train.labels.tolist()}) - len({*splits[name].labels.tolist()}):
             notes.append(f"{lacking} of the {len(names)} classes have too few examples to stand in {name} too")
-    return splits
+    return splits, groups, drawable
+
+
+def _drawn(n: int, data: DataConfig) -> list[int]:
+    """Rows of so many labelled texts, in order; those of a smaller draw are among them."""
+    seed = data.split_seed if data.draw_seed is None else data.draw_seed
+    return sorted(np.random.default_rng(seed or 0).permutation(n)[: data.train_limit].tolist())
 
 
 def _too_few(train: Split, groups: list[Any], names: list[str]) -> str:

@@ -42,6 +42,50 @@ def holdout(labels: Sequence[int], groups: Sequence[Hashable], share: float, see
     return kept, sorted(aside)
 
 
+def together(*groupings: Sequence[Hashable]) -> list[int]:
+    """One grouping of rows that keeps together what any of several does: of each row the number of its group.
+
+    Args:
+        groupings: of each row its group, (n,) each.
+    """
+    leader: list[int] = list(range(len(groupings[0])))
+
+    def first(row: int) -> int:
+        while leader[row] != row:
+            leader[row] = row = leader[leader[row]]
+        return row
+
+    for groups in groupings:
+        seen: dict[Hashable, int] = {}
+        for row, group in enumerate(groups):
+            one, other = first(seen.setdefault(group, row)), first(row)
+            leader[max(one, other)] = min(one, other)
+    return [first(row) for row in range(len(leader))]
+
+
+def folds(labels: Sequence[int], groups: Sequence[Hashable], k: int, seed: int) -> list[np.ndarray]:
+    """Row indices of k parts of like size, stratified by label as far as groups allow, which stay together; seeded.
+
+    Args:
+        labels: label of each row, (n,).
+        groups: group of each row, (n,).
+        k: parts, at most as many as there are groups.
+        seed: of the shuffle.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    place = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    kinds = np.array([place[group] for group in groups])
+    # It refuses where every label has fewer rows than parts; then the labels cannot be stratified by.
+    strata = np.asarray(labels) if np.bincount(labels).max() >= k else np.zeros(len(labels), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a rare label that stands in some parts only
+        parts = StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(kinds, strata, kinds)
+        return [held for _, held in parts]
+
+
 def _taken(groups: list[list[int]], share: float, generator: np.random.Generator) -> list[int]:
     wanted = share * sum(map(len, groups))
     taken: list[int] = []

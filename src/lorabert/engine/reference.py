@@ -49,7 +49,7 @@ def fit(
     Args:
         model: a model from `models.methods.apply`.
         train: the training split.
-        validation: measured after each epoch; with early stopping it decides which epoch is kept.
+        validation: measured after each epoch, unless it is empty; with early stopping it decides which epoch is kept.
         plan: the batches of every epoch.
         settings: the Trainer's words.
         placement: device and precision.
@@ -64,7 +64,7 @@ def fit(
         plan=plan,
         loraplus_lr_ratio=settings.loraplus_lr_ratio,
         model=model,
-        args=_arguments(settings, placement, plan, checkpoints),
+        args=_arguments(settings, placement, plan, checkpoints, validates=len(validation) > 0),
         train_dataset=_Rows(train),
         eval_dataset=_Rows(validation),
         data_collator=_Collator(pad_id),
@@ -121,7 +121,8 @@ def pace(model: Any, sample: EncodedSplit, batches: list[np.ndarray], placement:
             module.training = mode
 
 
-def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path) -> TrainingArguments:
+def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, checkpoints: Path, *, validates: bool
+               ) -> TrainingArguments:  # fmt: skip
     steps = math.ceil(plan.steps_per_epoch / settings.gradient_accumulation_steps) * len(plan.epochs)
     early = settings.early_stopping_patience > 0
     # Transformers 4 leaves there what an earlier training had, and trains the next one of this process in bf16 as well.
@@ -143,7 +144,7 @@ def _arguments(settings: TrainConfig, placement: Placement, plan: BatchPlan, che
         fp16=placement.precision == "fp16",
         use_cpu=placement.device == "cpu",
         logging_steps=settings.logging_steps,
-        eval_strategy="epoch",
+        eval_strategy="epoch" if validates else "no",
         save_strategy=settings.save_strategy,
         # The newest checkpoint may be one that a kill cut short, so the one before it has to stay.
         save_total_limit=2,

@@ -33,6 +33,11 @@ class States:
     even: np.ndarray | None = None
     entering: np.ndarray | None = None
 
+    def rows(self, some: np.ndarray) -> States:
+        """Those of some of the texts."""
+        found = (self.first, self.mean, self.even, self.entering)
+        return States(*(None if array is None else array[some] for array in found))  # type: ignore[arg-type]
+
 
 def states(model: Any, split: EncodedSplit, *, pad_id: int, batch_size: int, placement: Placement,
            evenly: bool = False) -> States:  # fmt: skip

@@ -72,6 +72,26 @@ def start_from_probe(model: Any, probe: Linear) -> None:
         layer.bias.copy_(torch.as_tensor(probe.bias))
 
 
+def divide_logits(model: Any, by: float) -> bool:
+    """Divide what a classifier gives by a number, in its last linear layer's weights, so that whatever loads them gives that.
+
+    Args:
+        model: a model from `models.methods.apply`, trained.
+        by: the number, above 0.
+
+    Returns:
+        Whether it has a layer that is trained and gives one number a label; where it has none, nothing was changed.
+    """
+    classes = model.config.num_labels
+    found = [module for module in classifier_of(model).modules() if isinstance(module, torch.nn.Linear)
+             and module.out_features == classes and module.weight.requires_grad]  # fmt: skip
+    with torch.no_grad():
+        for tensor in (found[-1].weight, found[-1].bias) if found else ():
+            if tensor is not None:
+                tensor.div_(by)
+    return bool(found)
+
+
 def _steps(model: Any) -> list[Any]:
     """The classifier in a model, and the steps of its head."""
     return [classifier_of(model), *FAMILIES[model.config.model_type].parts.head]  # type: ignore[union-attr]

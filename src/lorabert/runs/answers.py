@@ -23,7 +23,7 @@ def of_split(run: Path, split: str, classes: int) -> tuple[np.ndarray, np.ndarra
 
     Args:
         run: the run's folder.
-        split: train, validation or test.
+        split: validation, test, or fold, the training texts as folds answered them.
         classes: C, as the run's record has it.
 
     Raises:
@@ -47,6 +47,20 @@ def of_split(run: Path, split: str, classes: int) -> tuple[np.ndarray, np.ndarra
                          got=f"{split} logits of shape {logits.shape}, labels {labels.min()} to {labels.max()}",
                          expected=f"{classes} classes", fix=_AGAIN)  # fmt: skip
     return labels, logits
+
+
+def held_out(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits of the texts that a finished run chooses by: its validation split, or where it has none its folds.
+
+    Raises:
+        InputError: as `of_split`.
+    """
+    return of_split(run, "fold" if chooses_by_folds(record) else "validation", len(record["data"]["labels"]))
+
+
+def chooses_by_folds(record: dict[str, Any]) -> bool:
+    """Whether a run has no validation split, and answers out of folds instead."""
+    return "folds" in record and not record["data"].get("examples", {}).get("validation", 0)
 
 
 def _read(file: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

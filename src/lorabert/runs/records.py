@@ -63,6 +63,7 @@ _TEXTS = rows(_TEXT, 0, _MOST)
 _SECTIONS = _words(_words(anything))
 _ESTIMATE = record({"value": number}, {"low": optional(number), "high": optional(number), "n": _COUNT})
 _SCORES = _words(_ESTIMATE)
+_WHOLE_ESTIMATE = record({"value": number, "low": number, "high": number, "n": _COUNT})
 _HASHES = record({"n": _COUNT, "texts_sha256": _TEXT, "labels_sha256": _TEXT})
 _DATA = record(
     {"fingerprint": _TEXT, "labels": rows(_TEXT, 1, _MOST, distinct=True)},
@@ -93,6 +94,10 @@ _RECORD = record(
         "engine": _TEXT, "engine_reason": _TEXT, "versions": _words(optional(_TEXT)), "hardware": _words(_plain),
         "trainable": record({"parameters": _COUNT, "head_parameters": _COUNT, "all_parameters": whole(1, _LARGEST)}),
         "baselines": named(_TEXT, _SCORES, _MOST_BASELINES), "metrics": _SCORES, "validation_metrics": _SCORES,
+        "validation_baselines": named(_TEXT, _SCORES, _MOST_BASELINES),
+        "standing": record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _WHOLE_ESTIMATE}),
+        "folds": record({"k": _COUNT, "metrics": record({"accuracy": _WHOLE_ESTIMATE})}),
+        "calibration": record({"temperature": number, "on": _TEXT, "n": _COUNT}, {"ece": number, "ece_before": number}),
         "seconds": _words(number),
         "per_class": rows(_PER_CLASS, 0, _MOST), "confusion": _counts, "fit": _FIT,
     },

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.config import RunConfig
-from lorabert.engine.multilora import SHARES_BASE
 from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.runs import Fit
 from lorabert.studies import experiment
 from lorabert.studies.experiment import Begun, Stopped
+from lorabert.studies.experiment.folding import can_share_base
 
 Say = Callable[[str], None]
 _ENGINE_REASON = "it knows this architecture and method"
@@ -66,13 +66,11 @@ def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs that can train together, by what they must have in common; the others alone."""
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
-        model, train, lora = job.settings.model, job.settings.train, job.settings.lora
-        own_alone = lora.bias == "none" and not lora.modules_to_save and lora.init_lora_weights in SHARES_BASE
-        small = train.method in ("lora", "head") and own_alone
+        model, train = job.settings.model, job.settings.train
         shared = (model.name, model.revision, train.device, train.precision)
         # MLflow has one run open at a time.
         alone = train.engine == "reference" or train.report_to == "mlflow"
-        groups.setdefault(shared if small and not alone else number, []).append(job)
+        groups.setdefault(shared if can_share_base(job.settings) and not alone else number, []).append(job)
     return list(groups.values())
 
 

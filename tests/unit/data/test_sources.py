@@ -95,6 +95,31 @@ def test_limit_takes_a_seeded_sample_of_each_split(reviews_csv):
     assert load(DataConfig(train=reviews_csv, limit=1000)).fingerprint() == whole.fingerprint()
 
 
+def test_a_draw_of_labelled_texts_leaves_the_test_split_and_holds_the_smaller_draws(reviews_csv):
+    def drawn(limit, **options):
+        return load(DataConfig(train=reviews_csv, train_limit=limit, **options))
+
+    whole, many, few = load(DataConfig(train=reviews_csv)), drawn(80), drawn(40)
+    assert [len(getattr(many, name)) for name in SPLITS] == [72, 8, 20]
+    assert [len(getattr(few, name)) for name in SPLITS] == [36, 4, 20]
+    assert many.test.texts == whole.test.texts
+    texts = {name: {*part.train.texts, *part.validation.texts} for name, part in (("many", many), ("few", few))}
+    assert texts["few"] < texts["many"] < {*whole.train.texts, *whole.validation.texts}
+    assert len(many.groups) == 72
+    other = drawn(40, draw_seed=1)
+    assert other.test.texts == whole.test.texts
+    assert {*other.train.texts, *other.validation.texts} != texts["few"]
+    assert drawn(40, draw_seed=1).fingerprint() == other.fingerprint()
+    assert drawn(500).fingerprint() == whole.fingerprint()
+
+
+def test_a_share_of_nothing_leaves_validation_empty_and_its_texts_in_train(reviews_csv):
+    whole, without = load(DataConfig(train=reviews_csv)), load(DataConfig(train=reviews_csv, validation_share=0))
+    assert [len(getattr(without, name)) for name in SPLITS] == [180, 0, 20]
+    assert {*without.train.texts} == {*whole.train.texts, *whole.validation.texts}
+    assert without.validation.labels.dtype == whole.validation.labels.dtype
+
+
 def test_a_limit_that_leaves_one_class_in_train_is_refused(reviews_csv):
     with pytest.raises(InputError, match="one class"):
         load(DataConfig(train=reviews_csv, limit=1))

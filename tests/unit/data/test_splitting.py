@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lorabert.data.splitting import holdout, sample
+from lorabert.data.splitting import holdout, sample, together
 
 LABELS = [0] * 600 + [1] * 300 + [2] * 100
 ALONE = list(range(1000))
@@ -74,3 +74,7 @@ def test_sample_is_seeded_sorted_and_without_replacement(size):
 @pytest.mark.parametrize("size", [5, 6])
 def test_a_sample_of_all_is_all(size):
     assert sample(5, size, 0) == [0, 1, 2, 3, 4]
+
+
+def test_groups_that_are_kept_together_by_either_of_two():
+    assert together("aabbcd", [1, 2, 3, 4, 4, 5]) == [0, 0, 2, 2, 2, 5]

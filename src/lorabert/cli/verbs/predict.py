@@ -14,6 +14,7 @@ from lorabert.data.cells import has_lone_surrogate
 from lorabert.data.columns import Columns, as_trained, naming
 from lorabert.data.examples import Texts, texts_of
 from lorabert.errors import InputError
+from lorabert.ranges import check_probability
 
 
 def main(argv: list[str]) -> None:
@@ -35,10 +36,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--skip_bad_rows", type=bool, default=False, help=f"{SKIP_BAD_ROWS} Each answer then says its place in --file."
     )
+    parser.add_argument(
+        "--abstain-below", type=float, default=None, metavar="P",
+        help="Give no label to a text whose best label is less probable than P; `lorabert report` says what that buys.",
+    )  # fmt: skip
     parser.add_argument("--base", type=str, default=None, help=BASE)
     parser.add_argument("--precision", choices=["fp32", "bf16", "auto"], default="fp32", help=PRECISION)
     parser.add_argument("--json", action="store_true", help="One JSON document: the object of a single text, or a list.")
     arguments = parse(parser, argv)
+    check_probability("--abstain-below", arguments.abstain_below)
     from lorabert import hardware
     from lorabert.shipping import loading
     from lorabert.studies import experiment
@@ -51,6 +57,9 @@ def main(argv: list[str]) -> None:
                 tell(note)
         placement = hardware.placed("cpu", arguments.precision)
         answers = [dataclasses.asdict(prediction) for prediction in classifier.predict(given.texts, given.pairs, placement)]
+        if (least := arguments.abstain_below) is not None:
+            answers = [answer | {"label": None, "abstained": True} if answer["score"] < least else answer for answer in answers]
+            tell(f"No label for {sum(answer['label'] is None for answer in answers):,} of {len(answers):,} texts")
         if arguments.skip_bad_rows:
             answers = [{"place": place, **answer} for place, answer in zip(given.places, answers, strict=True)]
         out.result(answers[0] if len(answers) == 1 else answers)

@@ -9,6 +9,7 @@ from typing import Any
 from lorabert import config, processes
 from lorabert.cli.output import JSON, metrics_table, output, per_class_table
 from lorabert.config import RunConfig, options_parser, parse
+from lorabert.evidence.baselines import titled
 
 
 def main(argv: list[str]) -> None:
@@ -19,7 +20,10 @@ def main(argv: list[str]) -> None:
         with_config=True,
     )
     run_options(parser)
+    parser.add_argument("--folds", type=int, default=None, help="Short for --train.folds.")
     arguments = parse(parser, argv)
+    if arguments.folds is not None:
+        arguments.train.folds = arguments.folds
     train(config.run_config(arguments), arguments)
 
 
@@ -50,27 +54,13 @@ def train(settings: RunConfig, arguments: Any) -> None:
     with output(as_json=arguments.json) as out:
         folder = Path(arguments.out) if arguments.out else None
         document = experiment.train(settings, out=folder, resume=arguments.resume, say=out.say)
-        rows = {settings.train.method: document["metrics"], **document["baselines"]}
+        rows = {settings.train.method: document["metrics"], **titled(document["baselines"])}
         metrics_table(out, f"Test: {document['data']['examples']['test']:,} examples, points [95% interval]", rows)
         per_class_table(out, document["per_class"])
-        out.say(_advice(document))
+        for line in verdicts.standing(document):
+            out.say(line)
         further = verdicts.more_epochs(RunFolder.open(Path(document["run"])).losses())
         if further and document["metrics"]["accuracy"]["value"] < 1:  # else there is nothing left to gain
             out.say(further)
         out.say(f"Adapter: {document['adapter']}")
         out.result(document)
-
-
-def _advice(document: dict[str, Any]) -> str:
-    """One line on what the figures say: whether the adapter beats the best cheap baseline."""
-    if not document["baselines"]:
-        return ""
-    name, scores = max(document["baselines"].items(), key=lambda item: item[1]["accuracy"]["value"])
-    difference = 100 * (document["metrics"]["accuracy"]["value"] - scores["accuracy"]["value"])
-    rate = document["config"]["train"]["learning_rate"]
-    verdict = f"{document['method']} is {difference:+.1f} points of accuracy from the best cheap baseline ({name})."
-    if difference > 0:
-        return verdict
-    if scores["accuracy"]["value"] == 1:
-        return f"{verdict} These texts need no adapter: the baseline makes no mistake."
-    return f"{verdict} It is not worth its cost yet: try a higher --train.learning_rate (now {rate:g}) or more epochs."

@@ -49,7 +49,7 @@ def fit(
     Args:
         model: a model from `models.methods.apply`.
         train: the training split.
-        validation: measured after each epoch; with early stopping it decides which epoch is kept.
+        validation: measured after each epoch, unless it is empty; with early stopping it decides which epoch is kept.
         plan: the batches of every epoch.
         settings: the Trainer's words.
         placement: device and precision.

@@ -42,7 +42,7 @@ class Job:
     Attributes:
         model: a model from `models.methods.apply`.
         train: the training split.
-        validation: measured after each epoch; with early stopping it decides which epoch is kept.
+        validation: measured after each epoch, unless it is empty; with early stopping it decides which epoch is kept.
         plan: the batches of every epoch.
         settings: the Trainer's words.
         placement: device and precision.
@@ -176,7 +176,8 @@ class Run:
             self._step(self.progress.epochs + min(1.0, number * size / len(batches)))
         self.progress.epochs += 1
         started = time.perf_counter()
-        self._validate()
+        if len(self.validation):
+            self._validate()
         self.progress.seconds = self.seconds + time.perf_counter() - started
         if self.job.settings.save_strategy == "epoch":
             states = processes.collect(self.bits.state())

@@ -85,6 +85,10 @@ _MANIFEST = record(
         ),
     },
     {
+        "temperature": one_of(1.0),
+        "calibration": record(
+            {"temperature": number, "on": text(), "n": whole(0, _MOST_BYTES)}, {"ece": number, "ece_before": number}
+        ),
         "problem_type": one_of("single_label_classification"),
         "method": one_of(*METHODS),
         "seed": whole(-(1 << 63), 1 << 64),

@@ -101,6 +101,8 @@ def examples(adapter: Path, manifest: dict[str, Any], say: Callable[[str], None]
     except InputError as error:
         say(f"The validation split cannot be had, so no accuracy is compared: {error}")
         return Examples(fixed, None, str(error))
+    if not len(splits.validation):
+        return Examples(fixed, None, "The run has no validation split: it was measured out of folds.")
     return Examples(fixed, splits.validation, "")
 
 

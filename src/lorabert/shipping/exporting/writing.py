@@ -25,7 +25,8 @@ from lorabert.shipping.manifests import EXPORT, MANIFEST, SCHEMA_VERSION, file_e
 FORMATS = tuple(parity.TOLERANCES)
 _BATCH_SIZE = 32
 _ELSEWHERE = "Free some space or name another folder with --out"
-_REPEATED = ("labels", "problem_type", "max_length", "base", "method", "seed", "config", "data", "metrics")
+_REPEATED = ("labels", "problem_type", "max_length", "base", "method", "seed", "config", "data", "metrics", "temperature",
+             "calibration")  # fmt: skip
 
 
 def export(adapter: Path, out: Path, format_name: str, *, base_name: str | None = None, allow_drift: bool = False,

@@ -85,15 +85,16 @@ async def classify(body: ClassifyRequest, request: Request, service: TheService)
     client = request.client.host if request.client else "-"
     answers = await service.classify(access, client, body.model, texts, pairs)
     labels = answers.served.labels
-    best = answers.probabilities.argmax(1).tolist()
+    least = service.settings.abstain_below or 0.0
+    best = [None if row.max() < least else labels[row.argmax()] for row in answers.probabilities]
     return ClassifyResponse(
         id=f"classify-{secrets.token_hex(16)}",
         created=int(time.time()),
         model=answers.served.id,
         labels=labels,
         data=[
-            Classification(index=index, label=labels[top], probs=probs, num_classes=len(labels))
-            for index, (top, probs) in enumerate(zip(best, answers.probabilities.tolist(), strict=True))
+            Classification(index=index, label=label, abstained=label is None, probs=probs, num_classes=len(labels))
+            for index, (label, probs) in enumerate(zip(best, answers.probabilities.tolist(), strict=True))
         ],
         usage=Usage(prompt_tokens=answers.tokens, total_tokens=answers.tokens, truncated_texts=answers.truncated),
     )

@@ -35,7 +35,8 @@ class Classification(BaseModel):
     """One text's answer."""
 
     index: int = Field(description="The text's place in the request.")
-    label: str = Field(description="The most probable label.")
+    label: str | None = Field(description="The most probable label; null where the server abstains (`--abstain-below`).")
+    abstained: bool = Field(description="Whether no label is probable enough for the server to give it.")
     probs: list[float] = Field(description="The probability of each label, in the order of `labels`.")
     num_classes: int
 

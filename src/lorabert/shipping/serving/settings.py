@@ -34,6 +34,8 @@ class Settings:
     """Most tokens in one forward; a single longer text still goes through."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """Of the matrix products. bf16 is faster on processors that multiply in it, and rounds; auto takes it there."""
+    abstain_below: float | None = None
+    """Give no label to a text whose best label is less probable than this; `lorabert report` says what that buys."""
     max_texts: int = 256
     """Most texts in a request."""
     max_characters: int = 20_000
@@ -91,6 +93,7 @@ class Settings:
             (0 <= self.drain_seconds <= _DAY, f"drain_seconds {self.drain_seconds}", f"0 or more, and at most {_DAY:,}"),
             *((_HOST.fullmatch(name), f"{name!a} of allowed_hosts", "a name without scheme and port, *.NAME or *")
               for name in self.hosts),
+            (self.abstain_below is None or 0 <= self.abstain_below <= 1, f"abstain_below {self.abstain_below}", "from 0 to 1"),
             (self.max_queue >= 2 * self.max_texts, f"max_queue {self.max_queue}", "at least twice max_texts"),
             *((1 <= getattr(self, name) <= _MOST, f"{name} {getattr(self, name)}", f"at least 1, and at most {_MOST:,}")
               for name in _COUNTS),

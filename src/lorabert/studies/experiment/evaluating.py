@@ -111,6 +111,9 @@ def evaluate(target: Path | None, *, data_file: Path | None = None, named: DataC
     else:
         data = _recorded(folder, manifest, "data")
         splits = sources.recorded(settings.data, data, partial(places.elsewhere, folder))
+        if not len(getattr(splits, split)):
+            raise InputError(f"{folder} has no {split} split to be evaluated on", got="none set aside, as with --folds",
+                             fix="Take --split test, or a file with --data FILE")  # fmt: skip
         part, columns, origin = getattr(splits, split), splits.columns, f"{data.get('origin', splits.origin)} ({split})"
     say(f"Columns: {columns.named()}")
     placement = hardware.placed(classifier.device, precision)

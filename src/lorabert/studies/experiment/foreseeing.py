@@ -108,10 +108,12 @@ def work_of(settings: RunConfig, examples: dict[str, int], mean_tokens: dict[str
     """The tokens that a run trains on and reads, of so many examples of so many tokens."""
     epochs, train = decided(settings.train.num_train_epochs), settings.train
     tokens = {name: examples[name] * mean_tokens.get(name, 0.0) for name in SPLITS}
-    read = tokens["validation"] * (epochs + 1) + tokens["test"]
+    # Each fold trains on all texts but a share of 1 / k, and answers that.
+    trained = epochs * tokens["train"] * max(1, train.folds)
+    read = tokens["validation"] * (epochs + 1) + tokens["test"] + (tokens["train"] if train.folds else 0)
     if train.baselines:
         read += min(examples["train"], FROZEN_BASE_TEXTS) * mean_tokens["train"] + tokens["test"]
-    return Work(epochs * tokens["train"], read)
+    return Work(trained, read)
 
 
 def _paced(

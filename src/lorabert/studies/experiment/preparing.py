@@ -82,6 +82,10 @@ class Prepared:
         """The configuration with nothing open."""
         return self.recipe.settings
 
+    def classifier(self) -> Classifier:
+        """The model as it is now, as what takes texts."""
+        return Classifier(self.model, self.tokenizer, self.splits.label_names, self.max_length)
+
     def plan(self) -> BatchPlan:
         """The batches of every epoch; the rows of each are those of all processes together."""
         settings = self.settings.train
@@ -200,6 +204,9 @@ def _check_processes(model: Any, settings: TrainConfig, placement: Placement, sa
 
     if processes.count() == 1:
         return
+    if settings.folds:
+        raise InputError("Folds are trained by one process", got=f"--folds {settings.folds} in {processes.count()} processes",
+                         fix="Start it as one process, or leave --folds out")  # fmt: skip
     try:
         if settings.engine == "reference":
             raise Unsupported("The reference engine was asked for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,13 @@ def frozen_states(ready: Prepared) -> tuple[np.ndarray, States]:
     return ready.frozen
 
 
+def word_means(ready: Prepared, split: EncodedSplit) -> np.ndarray:
+    """The mean of each text's word embeddings, (n, width) float32: no word knows its neighbours."""
+    table = ready.model.get_base_model().get_input_embeddings().weight.detach().float().numpy()
+    texts = zip(split.offsets, split.offsets[1:], strict=False)
+    return np.stack([table[split.ids[start:end]].mean(0) for start, end in texts])
+
+
 @dataclass(frozen=True)
 class Start:
     """How a head that starts as a probe starts.
@@ -50,25 +58,36 @@ class Start:
         return f"Head: a linear probe of the first token, which starts by looking {looks}{why}."
 
 
-def start_head(ready: Prepared) -> Start | None:
+def start_head(ready: Prepared, model: Any = None, rows: np.ndarray | None = None) -> Start | None:
     """Let the head begin as a linear probe of the frozen base, where the recipe says so.
 
     The first token looks evenly at all tokens in the last layer where that is within reach of what is trained and classifies
     training texts better, by cross-validation.
+
+    Args:
+        ready: the run.
+        model: a fold's, instead of the run's own.
+        rows: the training texts that may be looked at; all of them where none are named.
     """
     if ready.settings.train.head_init != "probe":
         return None
+    model = ready.model if model is None else model
     some, found = frozen_states(ready)
+    if rows is not None:
+        allowed = np.isin(some, rows)
+        some, found = some[allowed], found.rows(allowed)
+    if not len(some):
+        return None
     labels, classes = ready.splits.train.labels[some], len(ready.splits.label_names)
-    reached = {"base": heads.reached(ready.model, found.first)}
+    reached = {"base": heads.reached(model, found.first)}
     if found.even is not None:
-        reached["evenly"] = heads.reached(ready.model, found.even)
+        reached["evenly"] = heads.reached(model, found.even)
     losses = {name: probes.log_loss(features, labels) for name, features in reached.items()} if len(reached) > 1 else {}
     known = {name: loss for name, loss in losses.items() if loss is not None}
     better = not known or known["evenly"] <= known["base"]
     attends = "evenly" if "evenly" in reached and better else "base"
     if attends == "evenly":
         assert found.entering is not None
-        attention.attend_evenly(ready.model, found.entering)
-    heads.start_from_probe(ready.model, probes.fit(reached[attends], labels, classes))
+        attention.attend_evenly(model, found.entering)
+    heads.start_from_probe(model, probes.fit(reached[attends], labels, classes))
     return Start(attends, known)

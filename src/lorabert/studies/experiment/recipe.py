@@ -85,10 +85,12 @@ def decide(settings: RunConfig, facts: Facts) -> Recipe:
         "train.num_train_epochs": _epochs(settings, facts),
         "train.warmup": (ALWAYS["train.warmup"], _WARMUP),
         "train.head_init": _head(facts),
+        "train.calibration": ("temperature", _SURE),
     }
     return _filled(settings, {key: value for key, (value, _) in decided.items()}, {key: why for key, (_, why) in decided.items()})
 
 
+_SURE = "A temperature from texts that were not trained on makes its probabilities as high as it is right."
 _WARMUP = "The learning rate rises over the first tenth of the steps, so that no early step goes astray."
 _LAYERS = "LoRA sits on all linear layers, which learns more from few texts than query and value alone."
 

@@ -17,14 +17,16 @@ from lorabert.engine.prediction import Classifier
 from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.files import disk_errors
 from lorabert.locks import Lost
-from lorabert.runs import Fit, RunFolder
+from lorabert.runs import Fit, RunFolder, answers
 from lorabert.shipping import adapters
 from lorabert.studies import reporting, tracking
-from lorabert.studies.experiment import origins
+from lorabert.studies.experiment import folding, origins, scoring
+from lorabert.studies.experiment.calibrating import Calibrated, calibrate
 from lorabert.studies.experiment.expecting import Expectation
+from lorabert.studies.experiment.folding import OutOfFold
 from lorabert.studies.experiment.preparing import Clock, Prepared, Say, facts, prepare
 from lorabert.studies.experiment.probing import start_head
-from lorabert.studies.experiment.scoring import baselines_of, score
+from lorabert.studies.experiment.scoring import Cheap, score
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -140,6 +142,7 @@ def begin(
         begun.track()
         begun.expected.note(tell=resume)
         begun.baselines(known)
+        begun.folds()
         begun.start()
     return begun
 
@@ -176,6 +179,9 @@ class Begun:
         self.expected = Expectation(ready, run, say)
         self.tracker: tracking.Tracker | None = None
         self.clock = Clock(ready.seconds)
+        self.cheap = Cheap({}, {})
+        self.out_of_fold: OutOfFold | None = None
+        self.calibrated: Calibrated | None = None
 
     def track(self) -> None:
         """Begin to show the training where the configuration asks for it."""
@@ -187,8 +193,26 @@ class Begun:
         if self.run.record["config_sha256"] != self.ready.settings.sha256():
             self.run.configure(self.ready.settings)
         self.run.update(status="running", **known)
-        self.run.update(baselines=baselines_of(self.ready) if self.ready.settings.train.baselines else {})
+        if self.ready.settings.train.baselines:
+            self.cheap = scoring.cheap(self.ready)
+        self.run.update(**scoring.of_cheap(self.ready, self.cheap))
         self.clock.lap("baselines")
+        self.expected.training()
+
+    def folds(self) -> None:
+        """Have every training text answered by a classifier that did not learn it, where that was asked for; once a run."""
+        ready, run = self.ready, self.run
+        k, names = ready.settings.train.folds, ready.splits.label_names
+        if not k:
+            return
+        if run.record.get("folds", {}).get("k") == k:
+            self.out_of_fold = OutOfFold(*answers.of_split(run.path, "fold", len(names)))
+        else:
+            self.out_of_fold = folding.out_of_fold(ready, run.checkpoints, self.say)
+            run.save_predictions({"fold": (self.out_of_fold.labels, self.out_of_fold.logits)})
+            scored = score(self.out_of_fold.labels, self.out_of_fold.logits.argmax(1), names)
+            run.update(folds={"k": k, "metrics": scored["metrics"]})
+        self.clock.lap("folds")
         self.expected.training()
 
     def start(self) -> None:
@@ -213,7 +237,10 @@ class Begun:
             self.tracker.finish()
         run.update(fit=dataclasses.asdict(fit), engine=engine, engine_reason=reason, attention=fit.attention)
         self.clock.lap("train")
-        trained = Classifier(ready.model, ready.tokenizer, ready.splits.label_names, ready.max_length)
+        self.calibrated = calibrate(ready, self.out_of_fold)
+        if self.calibrated:
+            self.say(str(self.calibrated))
+        trained = ready.classifier()
         adapters.save(run.adapter, trained, ready.base, ready.loaded, self._described)
         self.expected.over()
         run.update(status="done", finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
@@ -224,12 +251,21 @@ class Begun:
     def _described(self, shipped: Classifier) -> tuple[dict[str, Any], str]:
         """Note what the shipped adapter answers and what that is worth; what its manifest repeats of the record, and its card."""
         ready, run, clock = self.ready, self.run, self.clock
-        answers = _answers(ready, shipped)
-        labels = {name: getattr(ready.splits, name).labels for name in answers}
-        run.save_predictions({name: (labels[name], logits) for name, logits in answers.items()})
+        found = _answers(ready, shipped)
+        if self.out_of_fold:
+            found["fold"] = self.out_of_fold.labels, self.out_of_fold.logits
+        run.save_predictions(found)
         clock.lap("predict")
-        scores = {name: score(labels[name], logits.argmax(1), ready.splits.label_names) for name, logits in answers.items()}
-        run.update(validation_metrics=scores["validation"]["metrics"], **scores["test"], seconds=clock.seconds)
+        labels, logits = found["test"]
+        own = found["validation"] if "validation" in found else found["fold"]
+        if self.calibrated:
+            run.update(calibration={**dataclasses.asdict(self.calibrated), **self.calibrated.errors(labels, logits)})
+        run.update(
+            validation_metrics=score(own[0], own[1].argmax(1), ready.splits.label_names)["metrics"],
+            **scoring.beside(self.cheap, *own),
+            **score(labels, logits.argmax(1), ready.splits.label_names),
+            seconds=clock.seconds,
+        )
         return _manifest_facts(run), reporting.model_card(run.record)
 
     def job(self, *, resume: bool, name: str = "") -> Any:
@@ -292,20 +328,25 @@ def _fit(begun: Begun, *, resume: bool, say: Say) -> tuple[Fit, str, str]:
     return ready.fit(reference, checkpoints=run.checkpoints, resume=resume, log=begun.log), "reference", reason
 
 
-def _answers(ready: Prepared, shipped: Classifier) -> dict[str, np.ndarray]:
-    """Logits of the validation and the test split, in fp32 whatever the precision of training."""
+def _answers(ready: Prepared, shipped: Classifier) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Labels and logits of the validation split, if there is one, and of the test split; in fp32, whatever training was in."""
     exact = dataclasses.replace(ready.placement, precision="fp32")
     batch_size = ready.settings.train.per_device_eval_batch_size
+    splits = {name: getattr(ready.encoded, name) for name in ("validation", "test")}
     return {
-        name: shipped.logits_of(getattr(ready.encoded, name), batch_size=batch_size, placement=exact)
-        for name in ("validation", "test")
+        name: (split.labels, shipped.logits_of(split, batch_size=batch_size, placement=exact))
+        for name, split in splits.items()
+        if len(split)
     }
 
 
 def _manifest_facts(run: RunFolder) -> dict[str, Any]:
     """What an adapter repeats of its run's record, to be enough by itself."""
     record = run.record
+    # Whatever was divided is in the weights already, so logits are to be taken as they are.
+    calibrated = {"temperature": 1.0, "calibration": record["calibration"]} if "calibration" in record else {}
     return {
+        **calibrated,
         "method": record["method"],
         "seed": record["seed"],
         "config": record["config"],

@@ -1,16 +1,35 @@
-"""What answers are worth: metrics with intervals, and what the same test split gives for next to nothing."""
+"""What answers are worth: metrics with intervals, and what the same texts give for next to nothing."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lorabert.config import RunConfig
+from lorabert.data.encoding import EncodedSplit
+from lorabert.data.sources import Split
 from lorabert.evidence import baselines, metrics, statistics
-from lorabert.studies.experiment import probing
+from lorabert.evidence.baselines import EMBEDDING, MAJORITY, STATIC, TFIDF
+from lorabert.studies.experiment import folding, probing
 from lorabert.studies.experiment.preparing import Prepared, Say, prepare
+
+Answers = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Cheap:
+    """What the cheap baselines answer.
+
+    Attributes:
+        test: to the test split, by their names.
+        held_out: to the validation split, or where there is none out of the folds; empty where there are neither.
+    """
+
+    test: Answers
+    held_out: Answers
 
 
 def score(labels: np.ndarray, predicted: np.ndarray, label_names: list[str]) -> dict[str, Any]:
@@ -24,19 +43,88 @@ def score(labels: np.ndarray, predicted: np.ndarray, label_names: list[str]) -> 
     }
 
 
-def cheap_baselines(settings: RunConfig, *, say: Say = print) -> dict[str, Any]:
-    """What the test split of a configuration can be predicted with for next to nothing; nothing is trained or written."""
-    return baselines_of(prepare(settings, say, None))
+def scores(labels: np.ndarray, answers: Answers, label_names: list[str]) -> dict[str, Any]:
+    """Metrics with intervals of several predictors of the same texts."""
+    return {name: score(labels, found, label_names)["metrics"] for name, found in answers.items()}
 
 
-def baselines_of(ready: Prepared) -> dict[str, Any]:
-    """What the test split can be predicted with for next to nothing; the frozen base is the model before training."""
-    splits, names = ready.splits, ready.splits.label_names
-    some, read = probing.frozen_states(ready)
-    answers = probing.read(ready, ready.encoded.test)
-    predicted = {
-        "majority class": baselines.majority(splits.train.labels, len(splits.test)),
-        "TF-IDF + logistic regression": baselines.tfidf_linear(splits.train.joined(), splits.train.labels, splits.test.joined()),
-        "frozen base + linear head": baselines.frozen_linear(read.mean, splits.train.labels[some], answers.mean),
-    }
-    return {name: score(splits.test.labels, found, names)["metrics"] for name, found in predicted.items()}
+def cheap_baselines(settings: RunConfig, *, say: Say = print) -> tuple[np.ndarray, Answers]:
+    """What the test split of a configuration can be predicted with for next to nothing; nothing is trained or written.
+
+    Returns:
+        The test split's labels (n,), and each baseline's answers (n,).
+    """
+    ready = prepare(settings, say, None)
+    return ready.splits.test.labels, _Texts(ready).answer(
+        np.arange(len(ready.splits.train)), ready.splits.test, ready.encoded.test
+    )
+
+
+def cheap(ready: Prepared) -> Cheap:
+    """Let the cheap baselines answer; the frozen base is the model before training."""
+    texts, everything = _Texts(ready), np.arange(len(ready.splits.train))
+    test = texts.answer(everything, ready.splits.test, ready.encoded.test)
+    if len(ready.splits.validation):
+        return Cheap(test, texts.answer(everything, ready.splits.validation, ready.encoded.validation))
+    return Cheap(test, _out_of_fold(texts) if ready.settings.train.folds else {})
+
+
+def of_cheap(ready: Prepared, found: Cheap) -> dict[str, Any]:
+    """What run.json holds of the cheap baselines: on the test split, and on what is chosen by."""
+    names = ready.splits.label_names
+    held = ready.splits.validation if len(ready.splits.validation) else ready.splits.train
+    return {"baselines": scores(ready.splits.test.labels, found.test, names),
+            "validation_baselines": scores(held.labels, found.held_out, names)}  # fmt: skip
+
+
+def beside(found: Cheap, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+    """How a classifier stands beside the best baseline on texts that neither learnt: what run.json calls `standing`.
+
+    Args:
+        found: the baselines' answers.
+        labels: of the validation split, or out of the folds, (n,).
+        logits: the classifier's, (n, C).
+    """
+    if not found.held_out:
+        return {}
+    right = {name: float((answers == labels).mean()) for name, answers in found.held_out.items()}
+    best = max(right, key=right.__getitem__)
+    own = logits.argmax(1)
+    difference = statistics.paired_difference(labels, own[None], found.held_out[best][None], logits.shape[1],
+                                              generator=np.random.default_rng(0))  # fmt: skip
+    return {"standing": {"baseline": best, "accuracy": float((own == labels).mean()), "baseline_accuracy": right[best],
+                         "difference": difference.to_dict()}}  # fmt: skip
+
+
+def _out_of_fold(texts: _Texts) -> Answers:
+    splits, encoded = texts.ready.splits, texts.ready.encoded
+    found: Answers = {}
+    for rows in folding.parts(texts.ready):
+        kept = np.delete(np.arange(len(splits.train)), rows)
+        for name, answers in texts.answer(kept, splits.train.rows(rows.tolist()), encoded.train.rows(rows)).items():
+            found.setdefault(name, np.empty(len(splits.train), np.int64))[rows] = answers
+    return found
+
+
+class _Texts:
+    """What the baselines learn from: the training texts, and some of them as vectors, read once."""
+
+    def __init__(self, ready: Prepared) -> None:
+        self.ready = ready
+        self.some, read = probing.frozen_states(ready)
+        self.means = read.mean
+        self.words = probing.word_means(ready, ready.encoded.train.rows(self.some))
+
+    def answer(self, fitted: np.ndarray, split: Split, encoded: EncodedSplit) -> Answers:
+        """Each baseline's answers to texts, fitted on some of the training texts."""
+        ready = self.ready
+        train, classes = ready.splits.train.rows(fitted.tolist()), len(ready.splits.label_names)
+        allowed = np.isin(self.some, fitted)
+        labels = ready.splits.train.labels[self.some[allowed]]
+        means, words = probing.read(ready, encoded).mean, probing.word_means(ready, encoded)
+        return {
+            MAJORITY: baselines.majority(train.labels, len(split)),
+            TFIDF: baselines.tfidf_linear(train.joined(), train.labels, split.joined()),
+            STATIC: baselines.linear_probe(self.words[allowed], labels, words, classes),
+            EMBEDDING: baselines.linear_probe(self.means[allowed], labels, means, classes),
+        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from lorabert.evidence.baselines import titled
 from lorabert.naming import visible
 from lorabert.studies.reporting.lines import percent
 
@@ -76,7 +77,7 @@ def _code(name: str) -> str:
 
 def _card_body(record: dict[str, Any]) -> str:
     base, data, trainable = record["base"], record["data"], record["trainable"]
-    rows = [(record["method"], record["metrics"]), *record["baselines"].items()]
+    rows = [(record["method"], record["metrics"]), *titled(record["baselines"]).items()]
     table = "\n".join(
         f"| {name} | {percent(scores['accuracy'])} | {percent(scores['f1_macro'])} | {percent(scores['mcc'])} |"
         for name, scores in rows

@@ -26,6 +26,7 @@ class Evidence:
         events: what metrics.jsonl holds.
         labels: true classes of the test split, (n,) int64.
         logits: the answers to it, (n, C).
+        held_out: true classes and answers of the texts that were chosen by, on the scale of `logits`: validation, or out of fold.
         texts: the test split's texts, None where they cannot be had.
         no_texts: why they cannot be had.
     """
@@ -35,6 +36,7 @@ class Evidence:
     events: list[dict[str, Any]]
     labels: np.ndarray
     logits: np.ndarray
+    held_out: tuple[np.ndarray, np.ndarray]
     texts: list[str] | None
     no_texts: str = ""
 
@@ -50,7 +52,7 @@ def read(path: Path) -> Evidence:
     events = run.losses()
     labels, logits = _answers(path, run.record)
     texts, reason = _texts(path, run.record)
-    return Evidence(path, run.record, events, labels, logits, texts, reason)
+    return Evidence(path, run.record, events, labels, logits, _held_out(path, run.record), texts, reason)
 
 
 def _check_record(run: RunFolder) -> None:
@@ -74,6 +76,13 @@ def _answers(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]
                          got=f"test logits of shape {logits.shape}",
                          expected=f"{classes} classes and the confusion matrix of run.json")  # fmt: skip
     return labels, logits.astype(np.float64)
+
+
+def _held_out(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Answers to texts that the classifier did not learn; those out of folds are kept as the folds gave them."""
+    labels, logits = answers.held_out(run, record)
+    divided = record.get("calibration", {}).get("temperature", 1.0) if answers.chooses_by_folds(record) else 1.0
+    return labels, logits.astype(np.float64) / divided
 
 
 def _texts(run: Path, record: dict[str, Any]) -> tuple[list[str] | None, str]:

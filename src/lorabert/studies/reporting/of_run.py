@@ -12,6 +12,7 @@ from lorabert import config
 from lorabert.config import RunConfig
 from lorabert.errors import InputError
 from lorabert.evidence import calibration
+from lorabert.evidence.baselines import titled
 from lorabert.evidence.metrics import softmax
 from lorabert.naming import shortened
 from lorabert.studies.reporting import evidence, mistakes, verdicts
@@ -23,6 +24,9 @@ _MOST_CLASSES = 100
 _MOST_CONFUSIONS = 30
 # Columns of a table that a label may take; numbers stand beside it, and must stay on the screen.
 _LONGEST_LABEL = 32
+# Where answers are cut off, and how often those that are left should be right.
+_BELOWS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_WANTED = 0.95
 
 
 def view(path: Path) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def view(path: Path) -> dict[str, Any]:
     """
     found = evidence.read(path)
     record = found.record
-    results = [(record["method"], record["metrics"]), *record["baselines"].items()]
+    results = [(record["method"], record["metrics"]), *titled(record["baselines"]).items()]
     bins = calibration.reliability(softmax(found.logits), found.labels)
     error = calibration.expected_calibration_error(bins)
     return {
@@ -48,6 +52,8 @@ def view(path: Path) -> dict[str, Any]:
         "per_class": _per_class(record),
         "reliability": plots.reliability(bins, error, len(record["data"]["labels"])),
         "calibrated": verdicts.calibrated(bins, error),
+        "temperature": verdicts.temperature(record.get("calibration")),
+        **_abstaining(found),
         "confusion": _confusion(record),
         "mistakes": mistakes.surest(found.labels, found.logits, record["data"]["labels"], found.texts),
         "wrong": int((found.logits.argmax(1) != found.labels).sum()),
@@ -61,6 +67,16 @@ def view(path: Path) -> dict[str, Any]:
         "notes": record["data"]["notes"],
         "n": record["data"]["examples"]["test"],
     }
+
+
+def _abstaining(found: evidence.Evidence) -> dict[str, Any]:
+    """What is left unanswered below each probability, and how well the rest is answered."""
+    chosen_by = softmax(found.held_out[1]), found.held_out[0]
+    suggestion = calibration.suggested(*chosen_by, _WANTED)
+    belows = sorted({*_BELOWS, *([suggestion] if suggestion else [])})
+    cuts = calibration.coverage(softmax(found.logits), found.labels, belows)
+    rows = [[f"{cut.below:.15g}", f"{cut.coverage:.0%}", percent(cut.accuracy.to_dict()) if cut.accuracy else ""] for cut in cuts]
+    return {"abstaining": verdicts.abstaining(cuts, suggestion, _WANTED), "cuts": rows, "coverage": plots.coverage(cuts)}
 
 
 def _figures(record: dict[str, Any], error: float) -> list[tuple[str, ...]]:

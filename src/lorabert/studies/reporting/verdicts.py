@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorabert.evidence.calibration import Bin
+from lorabert.evidence.baselines import titled
+from lorabert.evidence.calibration import Bin, Cut
+from lorabert.runs.answers import chooses_by_folds
+from lorabert.studies.reporting.lines import percent
 
 # With fewer optimizer steps LoRA at its default rate has learnt little (docs/LOG.md, 2026-11-26).
 _ENOUGH_STEPS = 200
+# An interval that is wider leaves open whether a classifier is any good.
+_WIDE = 0.2
+# With a larger share of texts cut, what was cut is the first suspect.
+_CUT = 0.1
 
 
 def data_name(record: dict[str, Any]) -> str:
@@ -44,12 +51,56 @@ def meaning(record: dict[str, Any]) -> list[str]:
         lines.append("It gives every test text the same answer: it has not learnt the task. Try a higher learning rate, more "
                      "epochs or more texts.")  # fmt: skip
     if baselines:
-        lines.append(_beside(own, *max(baselines.items(), key=lambda item: item[1]["accuracy"]["value"])))
+        lines.append(_beside(own, *max(titled(baselines).items(), key=lambda item: item[1]["accuracy"]["value"])))
     else:
         lines.append("No cheap baseline was measured, so the page cannot say whether the training was worth it.")
     lines.append("The intervals say how much another draw of test texts would change these values. They do not say what another "
                  "seed would change: this is one run, and `lorabert compare` runs several.")  # fmt: skip
     return lines
+
+
+def standing(record: dict[str, Any]) -> list[str]:
+    """Which is best on texts outside of training, the classifier or a cheap baseline, and what to do then.
+
+    Args:
+        record: of a finished run.
+    """
+    lines, found, folds = [], record.get("standing"), record.get("folds")
+    accuracy = record.get("validation_metrics", {}).get("accuracy", {})
+    if None in map(accuracy.get, ("low", "high", "n")):  # a record of somebody else's
+        return []
+    on = f"{accuracy['n']:,} {'out-of-fold' if chooses_by_folds(record) else 'validation'} texts"
+    if folds:
+        own = folds["metrics"]["accuracy"]
+        lines.append(f"Out of fold: accuracy {percent(own)}; each of {own['n']:,} texts was answered by one of {folds['k']} "
+                     "trainings that did not see it.")  # fmt: skip
+    elif accuracy["high"] - accuracy["low"] > _WIDE:
+        lines.append(
+            f"The {on} say little, {percent(accuracy)} is all they tell; --folds 5 would ask every labelled text instead."
+        )
+    return [*lines, _standing(record, found, on)] if found else lines
+
+
+def _standing(record: dict[str, Any], found: dict[str, Any], on: str) -> str:
+    (name,), gain = titled({found["baseline"]: None}), found["difference"]
+    interval = f"{100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+    figures = f"{100 * found['accuracy']:.1f} against {100 * found['baseline_accuracy']:.1f}, {interval}"
+    if gain["low"] > 0:
+        return f"Best on {on}: {record['method']}, above the best cheap baseline, {name}: {figures}."
+    if gain["high"] < 0:
+        return f"Best on {on}: {name}, a cheap baseline; {record['method']} has {figures}. {_instead(record)}"
+    return f"On the {on} {record['method']} and the best cheap baseline, {name}, cannot be told apart: {figures}."
+
+
+def _instead(record: dict[str, Any]) -> str:
+    """What to do where a baseline is better."""
+    data, length = record["data"], record["config"]["model"]["max_length"]
+    cut = data.get("truncated", {}).get("train", 0) / max(1, data.get("examples", {}).get("train", 1))
+    if cut > _CUT:
+        return f"{cut:.0%} of the texts were cut at {length} tokens: try --model.max_length {2 * length}."
+    if record["config"]["train"]["recipe"] == "course":
+        return "Try --train.recipe auto, which fits the training to the data."
+    return "`lorabert sweep` looks for better settings; until then take the baseline."
 
 
 def _beside(own: dict[str, Any], name: str, scores: dict[str, Any]) -> str:
@@ -114,3 +165,31 @@ def calibrated(bins: Sequence[Bin], error: float) -> str:
         f"On average it is {sure:.1f}% sure and {right:.1f}% right: {lean}. The expected calibration error is {100 * error:.1f} "
         f"points over {len(bins)} bins of {n:,} test texts; it grows where bins hold few, so compare it at equal sizes only."
     )
+
+
+def temperature(found: dict[str, Any] | None) -> str:
+    """What was done about it, from the record of the calibration."""
+    if not found:
+        return "Its probabilities are as training left them: no temperature was fitted (`--train.calibration temperature`)."
+    return (
+        f"Its logits were divided by a temperature of {found['temperature']:.3g}, fitted on {found['n']:,} {found['on']} texts; "
+        f"without it the error on the test split would be {100 * found['ece_before']:.1f} points, not {100 * found['ece']:.1f}."
+    )
+
+
+def abstaining(cuts: Sequence[Cut], suggestion: float | None, wanted: float) -> list[str]:
+    """What leaving the unsure texts unanswered buys.
+
+    Args:
+        cuts: coverage and accuracy on the test split.
+        suggestion: the probability that was right as often as wanted on other texts, if any was.
+        wanted: the accuracy of what is answered.
+    """
+    lines = ["With `--abstain-below P` `lorabert predict` and `lorabert serve` give no label to a text whose best label is less "
+             "probable than P."]  # fmt: skip
+    if suggestion is None:
+        return [*lines, f"No P made it {100 * wanted:.0f}% right on the texts that it was chosen by."]
+    found = next(cut for cut in cuts if cut.below == suggestion)
+    right = f"{100 * found.accuracy.value:.1f}% of them right" if found.accuracy else "none"
+    return [*lines, f"To be right {100 * wanted:.0f} times in a hundred, P = {suggestion:.15g} was chosen on texts outside of "
+            f"training; on the test split it answers {100 * found.coverage:.0f}%, {right}."]  # fmt: skip

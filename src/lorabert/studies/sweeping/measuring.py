@@ -30,7 +30,7 @@ def measure(record: dict[str, Any], run: Path | None, metric: Metric) -> dict[st
         return {"error": record["error"], "pruned": True}
     if record.get("status") != "done" or run is None:
         return {"error": record.get("error") or f"the run ended as {record.get('status')}"}
-    labels, logits = answers.of_split(run, "validation", len(record["data"]["labels"]))
+    labels, logits = answers.held_out(run, record)
     if not np.isfinite(logits).all():
         return {"error": "diverged: its answers are not numbers"}
     if metric == "loss":

@@ -50,6 +50,19 @@ async def test_one_text_needs_no_list(kinds):
     assert one.json()["data"] == listed.json()["data"]
 
 
+async def test_unsure_texts_get_no_label_where_the_server_abstains(kinds):
+    async with serve(kinds["tone"]) as client:
+        everything = (await client.classify("tone", TEXTS)).json()["data"]
+    assert not any(row["abstained"] for row in everything)
+    least = sorted(max(row["probs"]) for row in everything)[2]
+    async with serve(kinds["tone"], abstain_below=least - 1e-6) as client:
+        some = (await client.classify("tone", TEXTS)).json()["data"]
+    assert sum(row["abstained"] for row in some) == 2
+    for before, after in zip(everything, some, strict=True):
+        np.testing.assert_allclose(after["probs"], before["probs"], atol=1e-6)
+        assert after["label"] == (None if after["abstained"] else before["label"])
+
+
 async def test_an_unknown_adapter_is_404_and_never_the_base(kinds):
     async with serve(kinds["mood"]) as client:
         for name in (

@@ -50,8 +50,8 @@ def test_what_was_set_by_hand_wins_and_is_not_said_to_be_chosen():
     recipe = decide(asked.resolved(), FEW)
     assert recipe.settings.model.max_length == 77
     assert (recipe.settings.train.num_train_epochs, recipe.settings.train.warmup) == (2, 0.0)
-    assert recipe.chosen == {"train.head_init": "probe"}
-    assert len(recipe.because) == 1
+    assert recipe.chosen == {"train.head_init": "probe", "train.calibration": "temperature"}
+    assert len(recipe.because) == 2
 
 
 def test_what_a_recipe_gave_is_repeated_by_its_configuration_alone():

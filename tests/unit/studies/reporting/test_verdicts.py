@@ -2,7 +2,8 @@
 
 import pytest
 
-from lorabert.studies.reporting.verdicts import learning, more_epochs
+from lorabert.evidence.calibration import coverage
+from lorabert.studies.reporting.verdicts import abstaining, learning, more_epochs, standing
 
 
 def losses(*values, steps=7):
@@ -25,3 +26,24 @@ def test_twice_the_epochs_of_many_steps():
     said = more_epochs(losses(0.57, 0.37, 0.33, steps=368))
     assert "steps" not in said
     assert "--train.num_train_epochs 6 " in said
+
+
+def test_where_a_validation_file_stands_beside_folds_the_standing_is_on_that_file():
+    """The baselines and the adapter answered the file; of the folds it says what they say."""
+    scores = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 50}
+    difference = {"value": 0.1, "low": 0.05, "high": 0.15, "n": 50}
+    record = {
+        "method": "lora", "data": {"examples": {"train": 90, "validation": 50}}, "validation_metrics": {"accuracy": scores},
+        "folds": {"k": 3, "metrics": {"accuracy": {**scores, "n": 90}}},
+        "standing": {"baseline": "majority class", "accuracy": 0.8, "baseline_accuracy": 0.7, "difference": difference},
+    }  # fmt: skip
+    folds, best = standing(record)
+    assert "each of 90 texts" in folds
+    assert "Best on 50 validation texts" in best
+    del record["data"]["examples"]["validation"]
+    assert "Best on 50 out-of-fold texts" in standing(record)[1]
+
+
+def test_the_suggested_probability_is_said_to_its_last_digit():
+    cuts = coverage([[0.9997, 0.0003], [0.9, 0.1]], [0, 1], [0.9996])
+    assert "P = 0.9996 was" in abstaining(cuts, 0.9996, 0.95)[-1]

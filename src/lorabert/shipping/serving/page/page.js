@@ -167,7 +167,7 @@ function showAnswers(given, answers, milliseconds) {
   const tokens = answers.reduce((sum, answer) => sum + answer.usage.prompt_tokens, 0);
   $("latency").textContent = `${count(given.length, "text")}, ${count(tokens, "token")} in ${milliseconds.toFixed(0)} ms`;
   $("said").textContent = answers
-    .map((answer) => `${answer.model}: ${answer.data.slice(0, 5).map((row) => row.label).join(", ")}`)
+    .map((answer) => `${answer.model}: ${answer.data.slice(0, 5).map((row) => row.label ?? "no label").join(", ")}`)
     .join(". ");
   match($("answers"), given, makeText, (card, text) => {
     const index = [...card.parentElement.children].indexOf(card);

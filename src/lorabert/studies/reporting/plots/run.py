@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lorabert.evidence.calibration import Bin
+from lorabert.evidence.calibration import Bin, Cut
 from lorabert.studies.reporting.plots.drawing import DASHES, MARKERS, MUTED, SERIES, Plot, draw, shown
 
 if TYPE_CHECKING:
@@ -103,6 +103,29 @@ def beside_baselines(rows: Sequence[tuple[str, dict[str, Any]]]) -> Plot:
 def _reach(value: dict[str, Any]) -> list[list[float]]:
     """Lengths of an error bar in points, to the left and to the right."""
     return [[100 * (value["value"] - value["low"])], [100 * (value["high"] - value["value"])]]
+
+
+def coverage(cuts: Sequence[Cut]) -> Plot:
+    """Accuracy of what is answered over the share that is answered, each point one least probability."""
+    kept = [(cut, cut.accuracy) for cut in cuts if cut.accuracy]
+    table = [[f"{cut.below:.15g}", f"{100 * cut.coverage:.1f}", f"{100 * value.value:.1f}", f"{100 * value.low:.1f}",
+              f"{100 * value.high:.1f}"] for cut, value in kept]  # fmt: skip
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = [100 * cut.coverage for cut, _ in kept]
+        axes.fill_between(places, [100 * value.low for _, value in kept], [100 * value.high for _, value in kept],
+                          color=SERIES[0], alpha=0.15, linewidth=0)  # fmt: skip
+        axes.plot(places, [100 * value.value for _, value in kept], color=SERIES[0], marker=MARKERS[0])
+        axes.set(xlabel="answered, percent of the test texts", xlim=(0, 102))
+        _label_y(axes, "right of these, percent")
+
+    title = "Accuracy of what is answered"
+    first, last = table[0], table[-1]
+    words = (f"Answering {first[1]} percent of the texts, {first[2]} percent of the answers are right; "
+             f"answering {last[1]} percent, {last[2]} percent.")  # fmt: skip
+    return Plot("coverage", title, words, draw("coverage", title, words, paint), ["at least", "answered", "right", "low", "high"],
+                table)  # fmt: skip
 
 
 def reliability(bins: Sequence[Bin], error: float, num_labels: int) -> Plot:
