@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import studies
+import tiny
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 BASE = ("--methods", "lora,full", "--seeds", "2")
@@ -36,6 +37,27 @@ def whole(shell, here, words):
     done = here("compare", *words, "--out", "whole", "--json")
     assert done.code == 0, done.err
     return done.json
+
+
+def test_sizes_end_in_curves(shell, here, words):
+    sized = [*words[: words.index("--train.baselines")], "--methods", "lora", "--sizes", "40,80", "--out", "sized"]
+    done = here("compare", *sized, "--json")
+    assert done.code == 0, done.err
+    (curve,) = done.json["curves"]
+    assert curve["sizes"] == [40, 80]
+    assert [task["n_train"] + task["n_validation"] for task in done.json["tasks"]] == [40, 80]
+    assert len({task["n_test"] for task in done.json["tasks"]}) == 1
+    for found in (*curve["systems"]["lora"], *curve["baselines"]["TF-IDF + logistic regression"]):
+        assert found["low"] <= found["value"] <= found["high"]
+    runs = [json.loads(file.read_text()) for file in sorted((shell.folder / "sized").glob("runs/*/*/*/run.json"))]
+    assert len({run["data"]["fingerprint"] for run in runs}) == 4  # two sizes, and two draws of each
+    for line in curve["says"]:
+        assert line in done.err
+    page = (shell.folder / "sized/report.html").read_text()
+    assert "what more labels bring" in page
+    again = here("compare", *sized, "--json")
+    assert again.json["curves"] == done.json["curves"]
+    assert here("compare", *sized, "--sizes", "40,60,80", "--json").json["curves"][0]["sizes"] == [40, 60, 80]
 
 
 def _logits(folder):
@@ -422,6 +444,32 @@ def test_baselines_are_fitted_once_a_task(shell, here, words):
     assert "TF-IDF + logistic regression" in first.json["tasks"][0]["baselines"]
     assert "Cheap baselines of two" in first.err
     assert "Cheap baselines" not in here("compare", *words, *options, "--json").err
+
+
+@pytest.mark.parametrize(
+    ("file", "sizes", "says"),
+    [
+        ("two.csv", "20,5000", "names more texts than there are. Got 5,000 of 'two 5000'. Expected at most"),
+        ("rare.csv", "10,50", "Of the task 'rare 10' 10 texts are too few for one of its seeds"),
+    ],
+)
+def test_sizes_that_the_data_do_not_have_are_refused_before_anything_runs(shell, here, words, file, sizes, says):
+    texts, _ = tiny.reviews(100, 2, seed=3)
+    tiny.write_csv(shell.folder / "rare.csv", texts, ["b" if row < 6 else "a" for row in range(100)])
+    done = here("compare", *words, "--tasks", file, "--methods", "head", "--seeds", "4", "--sizes", sizes, "--out", "unsized")
+    assert done.code == 2
+    assert says in " ".join(done.err.split())
+    assert not (shell.folder / "unsized").exists()
+
+
+def test_more_seeds_are_more_draws_for_the_baselines_too(shell, here, words):
+    options = ["--methods", "head", "--sizes", "20", "--train.num_train_epochs", "1", "--train.baselines", "true"]
+    grown = [here("compare", *words, *options, "--seeds", seeds, "--out", "grown", "--json") for seeds in ("1", "2")]
+    at_once = here("compare", *words, *options, "--seeds", "2", "--out", "at-once", "--json")
+    assert [done.code for done in (*grown, at_once)] == [0, 0, 0], at_once.err
+    found = [done.json["tasks"][0]["baselines"] for done in (*grown, at_once)]
+    assert found[1] == found[2]
+    assert found[0] != found[1]
 
 
 def test_systems_with_test_splits_of_their_own_are_refused(shell, here, words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lorabert.cli.output import Output
+from lorabert.evidence.baselines import titled
 from lorabert.studies.comparison.wording import remarks
 from lorabert.studies.reporting import findings, percent
 
@@ -19,15 +20,26 @@ def show(out: Output, document: dict[str, Any]) -> None:
         _differences(out, task)
         _cost(out, task)
         _published(out, task)
+    for curve in document["curves"]:
+        _curve(out, curve)
     for line in remarks(document):
         out.say(line)
     out.say(f"Comparison: {document['comparison']}")
 
 
+def _curve(out: Output, curve: dict[str, Any]) -> None:
+    rows = [[name, *("-" if value is None else percent(value) for value in values)]
+            for name, values in [*curve["systems"].items(), *curve["baselines"].items()]]  # fmt: skip
+    out.table(f"{curve['name']}: {_NAMES[curve['metric']]} by labelled texts, points [95% interval]",
+              ["", *(f"{size:,}" for size in curve["sizes"])], rows)  # fmt: skip
+    for line in curve["says"]:
+        out.say(line)
+
+
 def _systems(out: Output, task: dict[str, Any], seeds: int) -> None:
     metric = task["metric"]
     rows = [[name, *_scores(system, metric)] for name, system in task["systems"].items()]
-    rows += [[name, percent(scores[metric]), "", "", "", ""] for name, scores in task["baselines"].items()]
+    rows += [[name, percent(scores[metric]), "", "", "", ""] for name, scores in titled(task["baselines"]).items()]
     over = "seeds and examples" if seeds > 1 else "examples; one seed"
     title = f"{task['task']}: {_NAMES[metric]} on {task['n_test']:,} test examples, points [95% interval over {over}]"
     out.table(title, ["", "mean", "sd", "median", "by seed", "failed"], rows)

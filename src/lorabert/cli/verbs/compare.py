@@ -86,6 +86,7 @@ def asked(argv: list[str]) -> tuple[Plan, Any]:
         methods=arguments.methods,
         seeds=arguments.seeds,
         tasks=arguments.tasks,
+        sizes=arguments.sizes,
         vary=arguments.vary,
         tune_rates=arguments.tune_rates or arguments.tune,
         more_rates=arguments.more_rates,
@@ -107,6 +108,8 @@ def _parser() -> Any:
         default=None,
         help="Assets, files or hub ids (owner/name:subset), separated by commas; --data otherwise.",
     )
+    add("--sizes", type=Any, default=None, help="Learning curves: train on so many labelled texts, such as 50,200,1000, with "
+        "other texts for each seed.")  # fmt: skip
     add("--vary", type=str, action="append", default=[], help="Compare values of any option: lora.r=1,8,64. May be given again.")
     add("--tune", action="store_true", help="Choose each learning rate on validation: four to six more runs a system and task.")
     add("--tune_rates", type=Any, default=None, help="Rates to try instead: 1e-4,1e-3 or {lora: [5e-4, 1e-3], full: [5e-5]}.")

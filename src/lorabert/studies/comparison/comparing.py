@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import time
@@ -17,7 +18,7 @@ from lorabert.errors import InputError
 from lorabert.models import bases
 from lorabert.studies import experiment
 from lorabert.studies.campaign import Job
-from lorabert.studies.comparison import published, results, study, tuning
+from lorabert.studies.comparison import curves, published, results, study, tuning
 from lorabert.studies.comparison.plan import Plan, System, Task
 from lorabert.studies.comparison.study import SCHEMA_VERSION, Study
 from lorabert.studies.launching import Launcher, Record, check, launch, note
@@ -87,6 +88,7 @@ def compare(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "plan": plan.to_dict(),
         "tasks": [_relative(task, folder.path) for task in tasks],
+        "curves": curves.of(plan, tasks),
         "environment": _environment([run.record for task in runs.values() for run in task]),
     }
     folder.save(folder.comparison, document)
@@ -102,10 +104,10 @@ def _check(plan: Plan, task: Task, tell: Say) -> _Facts:
     loaded: dict[DataConfig, Splits] = {}
     found: dict[str, str] = {}
     for system in plan.systems:
-        settings = plan.run_config(task, system, plan.seeds[0])
-        if settings.data not in loaded:
-            loaded[settings.data] = sources.load(settings.data)
-        found[system.name] = experiment.digest(bases.find(settings.model))
+        for settings in _reads(plan, task, system):
+            if settings.data not in loaded:
+                loaded[settings.data] = _load(task, settings)
+        found[system.name] = experiment.digest(bases.find(plan.run_config(task, system, plan.seeds[0]).model))
     first, *others = loaded.values()
     tell(f"{task.name}: {first.columns.named()}")
     for other in others:
@@ -123,6 +125,39 @@ def _check(plan: Plan, task: Task, tell: Say) -> _Facts:
         {split: len(getattr(first, split)) for split in sources.SPLITS}, list(first.notes), settings.model.name,
         found, {data: splits.fingerprint() for data, splits in loaded.items()},
     )  # fmt: skip
+
+
+def _reads(plan: Plan, task: Task, system: System) -> list[RunConfig]:
+    """A configuration for each way in which the runs of a system on a task read the data: each seed may draw its own texts."""
+    drawing = [*plan.seeds, *([plan.tuning_seed] if plan.rates else [])]
+    return [plan.run_config(task, system, seed) for seed in (drawing if task.size is not None else plan.seeds[:1])]
+
+
+def _load(task: Task, settings: RunConfig) -> Splits:
+    """The data of one run.
+
+    Raises:
+        InputError: they cannot be used, or a draw from them cannot; it would end the comparison when other runs are made already.
+    """
+    size, most = task.size, settings.data.limit
+    if size is None:
+        return sources.load(settings.data)
+    if most is not None and most < size:
+        raise InputError("--sizes names more texts than are used", got=f"{size:,}, with data.limit {most:,}",
+                         fix="Leave out data.limit, or that size")  # fmt: skip
+    try:
+        splits = sources.load(settings.data)
+    except InputError as error:
+        splits = sources.load(dataclasses.replace(settings.data, train_limit=None))  # or says what is wrong
+        if splits.drawable >= size:
+            raise InputError(f"Of the task '{task.name}' {size:,} texts are too few for one of its seeds",
+                             got=f"with seed {settings.data.draw_seed}: {error}",
+                             fix="Name larger sizes, or other seeds with --train.seed") from None  # fmt: skip
+    if splits.drawable < size:
+        raise InputError("--sizes names more texts than there are", got=f"{size:,} of '{task.name}'",
+                         expected=f"at most {splits.drawable:,}, which {splits.origin} has besides its test split",
+                         fix="Leave that size out, or add texts")  # fmt: skip
+    return splits
 
 
 @dataclass(frozen=True)
@@ -187,17 +222,24 @@ class _Work:
             )  # fmt: skip
 
     def baselines(self, task: Task) -> dict[str, Any]:
-        """The cheap baselines of a task, fitted once."""
+        """The cheap baselines of a task, fitted once; where every seed has texts of its own, once for each."""
         file = self.folder.baselines(task)
         if not self.plan.settings.train.baselines:
             return {}
-        if file.exists():
-            found: dict[str, Any] = study.read(file, study.BASELINES)["baselines"]
+        seeds = self.plan.seeds if task.size is not None else self.plan.seeds[:1]
+        before = study.read(file, study.BASELINES) if file.exists() else {}
+        # Another number of seeds is another number of draws.
+        if before and (task.size is None or before.get("seeds") == list(seeds)):
+            found: dict[str, Any] = before["baselines"]
             return found
         self.tell(f"Cheap baselines of {task.name}")
-        settings: RunConfig = self.plan.run_config(task, System("", {"train.method": "head"}), self.plan.seeds[0])
-        found = experiment.cheap_baselines(settings, say=functools.partial(note, self.folder.log))
-        self.folder.save(file, {"schema_version": SCHEMA_VERSION, "base": settings.model.name, "baselines": found})
+        head = System("", {"train.method": "head"})
+        say = functools.partial(note, self.folder.log)
+        answered = [experiment.cheap_baselines(self.plan.run_config(task, head, seed), say=say) for seed in seeds]
+        names, classes = answered[0][1], len(self.facts[task.name].labels)
+        found = {name: results.baseline(answered[0][0], [answers[name] for _, answers in answered], classes) for name in names}
+        base = self.plan.run_config(task, head, seeds[0]).model.name
+        self.folder.save(file, {"schema_version": SCHEMA_VERSION, "base": base, "seeds": list(seeds), "baselines": found})
         return found
 
 

@@ -36,6 +36,12 @@ class Task:
     overrides: Overrides
     metric: str = "accuracy"
 
+    @property
+    def size(self) -> int | None:
+        """How many labelled texts it may use, where that is limited."""
+        size: int | None = self.overrides.get("data.train_limit")
+        return size
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -92,6 +98,8 @@ class Plan:
         """
         changes = {"train.learning_rate": self.rate, **task.overrides, **system.overrides}
         changes |= {"train.seed": seed, "train.baselines": False}
+        if task.size is not None:  # each seed has texts of its own, so that the interval over seeds is over draws too
+            changes["data.draw_seed"] = seed
         if rate is not None:
             changes["train.learning_rate"] = rate
         return self.settings.with_values(changes).resolved()

@@ -24,6 +24,7 @@ from lorabert.studies.comparison.plan import TUNING_SEED_OFFSET, Overrides, Plan
 RATE_FACTORS = (0.4, 1.0, 2.0, 4.0)
 MORE_RATES = 2
 _MOST_SYSTEMS, _MOST_MORE = 1_000, 20
+_LEAST_SIZE = 10
 _TARGETS = ("data.name", "data.train")
 
 
@@ -34,6 +35,7 @@ def plan(
     methods: Any = METHODS,
     seeds: int = 5,
     tasks: Any = None,
+    sizes: Any = None,
     vary: Sequence[str] = (),
     tune_rates: Any = None,
     more_rates: int | None = None,
@@ -50,6 +52,7 @@ def plan(
         seeds: how many.
         tasks: assets, files or hub ids (`owner/name` or `owner/name:subset`), or a mapping of them to their options; the
             data of `settings` when None.
+        sizes: numbers of labelled texts, each of which makes a task of every task; None for all texts there are.
         vary: `section.key=value,value`, any number of them.
         tune_rates: None not to tune; True for the default grid; rates for all methods, or a mapping of methods to rates.
         more_rates: how many may be tried beyond an end of the grid that is best so far; by default two beyond the default grid,
@@ -69,7 +72,7 @@ def plan(
         settings=settings,
         rate=rate,
         systems=systems,
-        tasks=_tasks(tasks, settings, metric),
+        tasks=_sized(_tasks(tasks, settings, metric), sizes, settings),
         seeds=tuple(range(settings.train.seed, settings.train.seed + seeds)),
         rates=rates,
         more_rates=_more(more_rates, tune_rates),
@@ -207,6 +210,26 @@ def _tasks(tasks: Any, settings: RunConfig, metric: str) -> tuple[Task, ...]:
     if twice:
         raise InputError("Two tasks have one name", got=twice[0], fix="Rename a file, or name the tasks in a study file")
     return tuple(found)
+
+
+def _sized(tasks: tuple[Task, ...], sizes: Any, settings: RunConfig) -> tuple[Task, ...]:
+    """Each task once for every number of labelled texts, from few to many.
+
+    Raises:
+        InputError: what is no number of texts.
+    """
+    if sizes is None:
+        return tasks
+    numbers = sorted({int(word) for word in _words(sizes) if word.isdecimal() and int(word[:12]) >= _LEAST_SIZE})
+    if not numbers or len(numbers) < len(set(_words(sizes))):
+        raise InputError("--sizes cannot be read", got=_shown(_words(sizes)),
+                         expected=f"numbers of labelled texts from {_LEAST_SIZE} on, such as 50,200,1000")  # fmt: skip
+    own: Overrides = {"data.name": settings.data.name, "data.subset": settings.data.subset, "data.train": settings.data.train}
+    return tuple(
+        Task(f"{task.name} {size}", {**own, **task.overrides, "data.train_limit": size}, task.metric)
+        for task in tasks
+        for size in numbers
+    )
 
 
 def _task(spec: str, given: Any, metric: str) -> Task:

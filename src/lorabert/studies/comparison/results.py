@@ -102,6 +102,15 @@ def system(runs: Sequence[Run], num_labels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def baseline(labels: NDArray[np.int64], answers: Sequence[NDArray[np.int64]], num_labels: int) -> dict[str, Any]:
+    """Every metric of a cheap baseline, over the draws of texts that it was fitted on where there are several."""
+    if len(answers) == 1:
+        return {name: found.to_dict() for name, found in statistics.estimates(labels, answers[0], num_labels).items()}
+    stacked = np.stack(answers)
+    return {name: statistics.mean_over_seeds(labels, stacked, num_labels, metric=name, generator=_generator()).to_dict()
+            for name in METRICS}  # fmt: skip
+
+
 def _value(run: Run, metric: str) -> float:
     return float(run.record["metrics"][metric]["value"])
 

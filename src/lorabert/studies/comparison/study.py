@@ -171,7 +171,7 @@ PLANNED = record(
 )
 _ESTIMATE = record({"value": number, "low": number, "high": number, "n": whole(0, 1 << 60)})
 _SCORES = record(dict.fromkeys(("accuracy", "f1_macro", "mcc"), _ESTIMATE))
-BASELINES = record({"baselines": named(_TEXT, _SCORES, 1000)})
+BASELINES = record({"baselines": named(_TEXT, _SCORES, 1000)}, {"seeds": rows(whole(0, 1 << 32), 0, _MOST)})
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lorabert.evidence.baselines import titled
 from lorabert.studies.reporting.plots.comparison import METRICS
 
 Document = dict[str, Any]
@@ -87,7 +88,7 @@ def _edges(task: dict[str, Any]) -> list[str]:
 def _levels(task: dict[str, Any]) -> list[str]:
     """Systems that do not beat the best cheap baseline."""
     metric = task["metric"]
-    best = max(task["baselines"].items(), key=lambda item: item[1][metric]["value"], default=None)
+    best = max(titled(task["baselines"]).items(), key=lambda item: item[1][metric]["value"], default=None)
     behind = [
         name for name, system in task["systems"].items()
         if best and system["metrics"] and system["metrics"][metric]["value"] <= best[1][metric]["value"]

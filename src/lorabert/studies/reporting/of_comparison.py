@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lorabert.errors import InputError
+from lorabert.evidence.baselines import titled
 from lorabert.naming import shortened
 from lorabert.received import record_of
 from lorabert.studies.reporting import findings
 from lorabert.studies.reporting.plots import comparison as plots
+from lorabert.studies.reporting.plots.learning import learning
 
 SCHEMA_VERSION = 1
 _METRICS = ("accuracy", "f1_macro", "mcc")
@@ -40,6 +42,9 @@ def view(file: Path) -> dict[str, Any]:
         "against": plan["against"],
         "margin": f"{100 * plan['margin']:g}",
         "overview": _overview(tasks),
+        "curves": [
+            {**curve, "plot": learning(f"curve-{number}", curve)} for number, curve in enumerate(document.get("curves", []), 1)
+        ],
         "task_names": [f"{name}, {plots.METRICS[task['metric']]}" for name, task in zip(short, tasks, strict=True)],
         "tasks": [_task(f"task-{number}", task) for number, task in enumerate(tasks, 1)],
         "study": _study(plan),
@@ -52,14 +57,14 @@ def view(file: Path) -> dict[str, Any]:
 def _overview(tasks: list[dict[str, Any]]) -> list[list[object]]:
     """Systems and baselines by tasks, each cell the mean with its interval."""
     systems = list(dict.fromkeys(name for task in tasks for name in task["systems"]))
-    baselines = list(dict.fromkeys(name for task in tasks for name in task["baselines"]))
+    baselines = list(dict.fromkeys(name for task in tasks for name in titled(task["baselines"])))
 
     def cell(metrics: dict[str, Any] | None, metric: str) -> object:
         return metrics[metric] if metrics else "–"
 
     return [
         *([name, *(cell(task["systems"][name]["metrics"], task["metric"]) for task in tasks)] for name in systems),
-        *([name, *(cell(task["baselines"].get(name), task["metric"]) for task in tasks)] for name in baselines),
+        *([name, *(cell(titled(task["baselines"]).get(name), task["metric"]) for task in tasks)] for name in baselines),
     ]
 
 
@@ -79,7 +84,7 @@ def _task(key: str, task: dict[str, Any]) -> dict[str, Any]:
         "means": [_means(name, system, metric) for name, system in task["systems"].items()],
         "costs": [_costs(name, system) for name, system in task["systems"].items()],
         "differences": [_difference(found) for found in task["differences"]],
-        "baselines": [[name, *(scores[one] for one in _METRICS)] for name, scores in task["baselines"].items()],
+        "baselines": [[name, *(scores[one] for one in _METRICS)] for name, scores in titled(task["baselines"]).items()],
         "published": [_published(row) for row in task["published"]],
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lorabert.evidence.baselines import titled
 from lorabert.studies.reporting.lines import percent
 from lorabert.studies.reporting.plots.drawing import BAND, DASHES, INK, MARKERS, MUTED, SERIES, Plot, draw, shown
 
@@ -93,7 +94,9 @@ def _lines(task: Task, systems: dict[str, Any]) -> tuple[list[tuple[str, float]]
     metric = task["metric"]
     means = [system["metrics"][metric] for system in systems.values()]
     lowest, highest = (pick(mean[end] for mean in means) for pick, end in ((min, "low"), (max, "high")))
-    ranked = sorted(((name, scores[metric]["value"]) for name, scores in task["baselines"].items()), key=lambda pair: -pair[1])
+    ranked = sorted(
+        ((name, scores[metric]["value"]) for name, scores in titled(task["baselines"]).items()), key=lambda pair: -pair[1]
+    )
     floor = min([lowest, *(value for _, value in ranked[:1])]) - 0.5 * (highest - lowest)
     return [pair for pair in ranked if pair[1] >= floor], [pair for pair in ranked if pair[1] < floor]
 
