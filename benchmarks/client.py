@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from typing import Any
 
 HOST = "127.0.0.1"
+# A server closes a connection that was idle for long (ours after 75 s), perhaps just as something is sent into it.
+_STALE_SECONDS = 30.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -23,7 +26,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
 
     async def ask(self, request: bytes) -> tuple[str, bytes]:
         """Send an encoded request and wait for its answer: the status, or what befell the connection, and the body."""
@@ -35,7 +38,7 @@ class Client:
             body = await reader.readexactly(int(length[1]) if length else 0)
         except (OSError, asyncio.IncompleteReadError) as error:
             return type(error).__name__, b""
-        self._idle.append((reader, writer))
+        self._idle.append((reader, writer, time.monotonic()))
         return head.split(maxsplit=2)[1].decode(), body
 
     async def ready(self, request: bytes, seconds: float = 300) -> None:
@@ -54,14 +57,14 @@ class Client:
 
     def close(self) -> None:
         """Close what is kept."""
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
     def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """An idle connection that the server has not closed meanwhile."""
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
+            reader, writer, since = self._idle.pop()
+            if not reader.at_eof() and time.monotonic() - since < _STALE_SECONDS:
                 return reader, writer
             writer.close()
         return None

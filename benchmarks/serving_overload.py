@@ -7,8 +7,8 @@ What it can answer is measured first, with 64 clients that wait for their answer
 client are a process each and share the machine, so the client does next to nothing: its requests are encoded before the clock
 starts, its connections are kept, and of an answer it reads the status and the length. The record holds the pace that was offered,
 how late the client itself was and what part of a core it took, the count of every status, the waits of what was accepted from the
-moment it was due, and the server's resident size and open descriptors (a hundred times, or every half minute), with their growth
-a minute and its interval.
+moment it was due, and the server's resident size and open descriptors, those of its clients' connections left out, which are the
+clients' to close (a hundred times, or every half minute), with their growth a minute and its interval.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ async def _overload(
     while due < began + seconds:
         if len(memory) <= (due - began) / every:
             memory.append(watched.memory_info().rss)
-            descriptors.append(watched.num_fds())
+            descriptors.append(_own_descriptors(watched))
         task = asyncio.create_task(one(due, requests[random.integers(len(requests))]))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -138,6 +138,11 @@ async def _overload(
         "descriptors": descriptors,
         **{what: found._asdict() for what, found in growth.items()},
     }
+
+
+def _own_descriptors(server: psutil.Process) -> int:
+    """Open descriptors that are no client's connection."""
+    return server.num_fds() - sum(one.status != psutil.CONN_LISTEN for one in server.net_connections("tcp"))
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:
