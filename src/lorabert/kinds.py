@@ -49,6 +49,14 @@ def number(value: Any, where: str) -> Iterator[str]:
         yield wrong(value, where, "a finite number")
 
 
+def positive(value: Any, where: str) -> Iterator[str]:
+    """A finite number above zero, such as what is divided by."""
+    found = list(number(value, where))
+    yield from found
+    if not found and not value > 0:
+        yield wrong(value, where, "a number above zero")
+
+
 def loss(value: Any, where: str) -> Iterator[str]:
     """A number of a training, which may have come to an infinity or to none at all."""
     if not isinstance(value, float):

@@ -1,6 +1,7 @@
 """How sure an adapter is, what it leaves unanswered, and what folds tell of it: as its users and plain tools see it."""
 
 import json
+import shutil
 
 import numpy as np
 import peft
@@ -12,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import tiny
 from lorabert.evidence import calibration
 from lorabert.evidence.metrics import softmax
+from lorabert.studies.reporting import evidence
 
 TEXTS = ["a wonderful film", "the script is a mess", "ok"]
 
@@ -46,6 +48,10 @@ def of_split(folder, split):
     rows = pq.read_table(folder / "predictions.parquet").to_pandas()
     rows = rows[rows["split"] == split].sort_values("index")
     return rows["label"].to_numpy(), np.stack(rows["logits"].to_numpy())
+
+
+def weights(folder):
+    return (folder / "adapter/adapter_model.safetensors").read_bytes()
 
 
 def test_every_labelled_text_but_the_test_split_is_answered_out_of_its_fold(shell, run):
@@ -149,8 +155,39 @@ def test_a_run_that_was_stopped_behind_its_folds_does_not_train_them_again(shell
     again = here("train", *own, "--folds", "4", "--out", "stopped", "--resume", "--json")
     assert again.code == 0, again.err
     assert again.json["folds"] == run.json["folds"]
-    weights = [(shell.folder / name / "adapter/adapter_model.safetensors").read_bytes() for name in ("folds", "stopped")]
-    assert weights[0] == weights[1]
+    assert weights(shell.folder / "folds") == weights(shell.folder / "stopped")
+
+
+def test_out_of_fold_answers_of_other_texts_are_made_again(shell, here, own, run, monkeypatch):
+    from lorabert.studies.experiment import running
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(running, "start_head", stop)
+        assert here("train", *own, "--folds", "4", "--out", "foreign").code == 130
+    other = here("train", *own, "--folds", "4", "--data.split_seed", "7", "--out", "other", "--json")
+    assert other.code == 0, other.err
+    shutil.copy(shell.folder / "other/predictions.parquet", shell.folder / "foreign/predictions.parquet")
+    again = here("train", *own, "--folds", "4", "--out", "foreign", "--resume", "--json")
+    assert again.code == 0, again.err
+    assert again.json["calibration"] == run.json["calibration"]
+    assert weights(shell.folder / "folds") == weights(shell.folder / "foreign")
+
+
+def test_the_report_chooses_by_what_the_temperature_was_fitted_on(shell, here, own):
+    texts, labels = tiny.reviews(40, classes=2, seed=9)
+    tiny.write_csv(shell.folder / "validation.csv", texts, [("bad", "good")[label] for label in labels])
+    options = ["--data.validation", "validation.csv", "--folds", "4", "--out", "both", "--json"]
+    done = here("train", *own, *options)
+    assert done.code == 0, done.err
+    assert done.json["data"]["examples"]["validation"] == 40
+    assert done.json["calibration"]["on"] == "out-of-fold"
+    labels, logits = of_split(shell.folder / "both", "fold")
+    found = evidence.read(shell.folder / "both").held_out
+    np.testing.assert_array_equal(found[0], labels)
+    np.testing.assert_allclose(found[1], logits / done.json["calibration"]["temperature"], rtol=1e-5)
 
 
 def test_the_last_line_says_which_is_best_on_texts_outside_of_training(run, plain):

@@ -464,7 +464,7 @@ def test_sizes_that_the_data_do_not_have_are_refused_before_anything_runs(shell,
 
 def test_more_seeds_are_more_draws_for_the_baselines_too(shell, here, words):
     options = ["--methods", "head", "--sizes", "20", "--train.num_train_epochs", "1", "--train.baselines", "true"]
-    grown = [here("compare", *words, *options, "--seeds", seeds, "--out", "grown", "--json") for seeds in ("1", "2")]
+    grown = [here("compare", *words, *options, "--seeds", seeds, "--out", "more-draws", "--json") for seeds in ("1", "2")]
     at_once = here("compare", *words, *options, "--seeds", "2", "--out", "at-once", "--json")
     assert [done.code for done in (*grown, at_once)] == [0, 0, 0], at_once.err
     found = [done.json["tasks"][0]["baselines"] for done in (*grown, at_once)]

@@ -79,7 +79,7 @@ def test_course_and_what_is_set_by_hand_win(here, own):
     words = ["--train.num_train_epochs", "4", "--train.head_init", "random", "--lora.target_modules", "auto"]
     mine = here("train", *own, *words, "--out", "mine", "--json").json
     assert mine["fit"]["epochs"] == 4
-    assert set(mine["recipe"]["chosen"]) == {"model.max_length", "train.warmup"}
+    assert set(mine["recipe"]["chosen"]) == {"model.max_length", "train.warmup", "train.calibration"}
 
 
 def test_the_reference_engine_starts_from_the_probe_too(here, shell, own):

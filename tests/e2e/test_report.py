@@ -5,6 +5,7 @@ import json
 import pytest
 
 import comparisons
+from lorabert.evidence.baselines import titled
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def test_a_trained_run_becomes_one_page(here, shell, run):
     html = page.read_text(encoding="utf-8")
     assert "texts are not shown" not in html
     assert f"{100 * run['metrics']['accuracy']['value']:.1f}" in html
-    for name in run["baselines"]:
+    for name in titled(run["baselines"]):
         assert name in html
 
 

@@ -56,6 +56,7 @@ QUICK = ("--model.name", "base", "--model.max_length", "32", "--train.num_train_
          "--train.precision", "fp32")  # fmt: skip
 PLAIN = (*QUICK, "--train.baselines", "false", "--data.train", "data.csv")
 CUT = (*PLAIN, "--train.early_stopping_patience", "5")
+FOLDED = (*PLAIN, "--train.recipe", "auto", "--train.baselines", "true", "--folds", "3")
 COMPARED = (*QUICK, "--tasks", "data.csv", "--methods", "lora,head", "--seeds", "1", "--out", "study")
 SWEPT = (*PLAIN, "--grid", "lora.r=4,8", "--metric", "loss", "--out", "swept")
 VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -76,6 +77,11 @@ VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("train", *CUT, "--resume", "--out", "runs/cut"),
         ("train", *CUT, "--resume"),
         ("report", "runs/cut", "-o", "new.html"),
+    ),
+    "runs/folded": (
+        ("report", "runs/folded", "-o", "new.html"),
+        ("evaluate", "runs/folded", "--json"),
+        ("train", *FOLDED, "--resume", "--out", "runs/folded"),
     ),
     "study": (("compare", *COMPARED, "--json"), ("compare", *COMPARED), ("report", "study", "-o", "new.html")),
     "swept": (("sweep", *SWEPT, "--json"),),
@@ -104,6 +110,7 @@ def whole(tmp_path_factory) -> Path:
         Path("outside/thesis.doc").write_text("years of work", encoding="utf-8")
         assert main(["train", *PLAIN, "--out", "runs/good"]) == 0
         assert main(["store", "add", "runs/good", "--name", "kept", "--store", "store"]) == 0
+        assert main(["train", *FOLDED, "--out", "runs/folded"]) == 0
         assert main(["compare", *COMPARED]) == 0
         assert main(["sweep", *SWEPT]) == 0
         parser = config.options_parser("lorabert train", "", with_config=True)

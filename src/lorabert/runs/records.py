@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lorabert.kinds import Check, any_object, anything, named, number, one_of, optional, record, rows, text, whole, wrong
+from lorabert.kinds import Check, any_object, anything, named, number, one_of, optional, positive, record, rows, text, whole, wrong
 
 FACTS = (
     "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
@@ -97,7 +97,7 @@ _RECORD = record(
         "validation_baselines": named(_TEXT, _SCORES, _MOST_BASELINES),
         "standing": record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _WHOLE_ESTIMATE}),
         "folds": record({"k": _COUNT, "metrics": record({"accuracy": _WHOLE_ESTIMATE})}),
-        "calibration": record({"temperature": number, "on": _TEXT, "n": _COUNT}, {"ece": number, "ece_before": number}),
+        "calibration": record({"temperature": positive, "on": _TEXT, "n": _COUNT}, {"ece": number, "ece_before": number}),
         "seconds": _words(number),
         "per_class": rows(_PER_CLASS, 0, _MOST), "confusion": _counts, "fit": _FIT,
     },

@@ -13,6 +13,7 @@ from lorabert.kinds import (
     number,
     one_of,
     optional,
+    positive,
     record,
     rows,
     text,
@@ -87,7 +88,7 @@ _MANIFEST = record(
     {
         "temperature": one_of(1.0),
         "calibration": record(
-            {"temperature": number, "on": text(), "n": whole(0, _MOST_BYTES)}, {"ece": number, "ece_before": number}
+            {"temperature": positive, "on": text(), "n": whole(0, _MOST_BYTES)}, {"ece": number, "ece_before": number}
         ),
         "problem_type": one_of("single_label_classification"),
         "method": one_of(*METHODS),

@@ -207,7 +207,7 @@ class Begun:
             return
         if run.record.get("folds", {}).get("k") == k:
             self.out_of_fold = OutOfFold(*answers.of_split(run.path, "fold", len(names)))
-        else:
+        if self.out_of_fold is None or not np.array_equal(self.out_of_fold.labels, ready.splits.train.labels):
             self.out_of_fold = folding.out_of_fold(ready, run.checkpoints, self.say)
             run.save_predictions({"fold": (self.out_of_fold.labels, self.out_of_fold.logits)})
             scored = score(self.out_of_fold.labels, self.out_of_fold.logits.argmax(1), names)

@@ -55,17 +55,19 @@ def cheap_baselines(settings: RunConfig, *, say: Say = print) -> tuple[np.ndarra
         The test split's labels (n,), and each baseline's answers (n,).
     """
     ready = prepare(settings, say, None)
-    return ready.splits.test.labels, _Texts(ready).answer(
-        np.arange(len(ready.splits.train)), ready.splits.test, ready.encoded.test
-    )
+    (test,) = _Texts(ready).answer(np.arange(len(ready.splits.train)), (ready.splits.test, ready.encoded.test))
+    return ready.splits.test.labels, test
 
 
 def cheap(ready: Prepared) -> Cheap:
     """Let the cheap baselines answer; the frozen base is the model before training."""
     texts, everything = _Texts(ready), np.arange(len(ready.splits.train))
-    test = texts.answer(everything, ready.splits.test, ready.encoded.test)
+    asked = [(ready.splits.test, ready.encoded.test)]
     if len(ready.splits.validation):
-        return Cheap(test, texts.answer(everything, ready.splits.validation, ready.encoded.validation))
+        asked.append((ready.splits.validation, ready.encoded.validation))
+    test, *validation = texts.answer(everything, *asked)
+    if validation:
+        return Cheap(test, validation[0])
     return Cheap(test, _out_of_fold(texts) if ready.settings.train.folds else {})
 
 
@@ -101,7 +103,8 @@ def _out_of_fold(texts: _Texts) -> Answers:
     found: Answers = {}
     for rows in folding.parts(texts.ready):
         kept = np.delete(np.arange(len(splits.train)), rows)
-        for name, answers in texts.answer(kept, splits.train.rows(rows.tolist()), encoded.train.rows(rows)).items():
+        (left_out,) = texts.answer(kept, (splits.train.rows(rows.tolist()), encoded.train.rows(rows)))
+        for name, answers in left_out.items():
             found.setdefault(name, np.empty(len(splits.train), np.int64))[rows] = answers
     return found
 
@@ -115,16 +118,21 @@ class _Texts:
         self.means = read.mean
         self.words = probing.word_means(ready, ready.encoded.train.rows(self.some))
 
-    def answer(self, fitted: np.ndarray, split: Split, encoded: EncodedSplit) -> Answers:
-        """Each baseline's answers to texts, fitted on some of the training texts."""
+    def answer(self, fitted: np.ndarray, *asked: tuple[Split, EncodedSplit]) -> list[Answers]:
+        """Each baseline's answers to each of some splits; it is fitted once, on some of the training texts."""
         ready = self.ready
         train, classes = ready.splits.train.rows(fitted.tolist()), len(ready.splits.label_names)
         allowed = np.isin(self.some, fitted)
         labels = ready.splits.train.labels[self.some[allowed]]
-        means, words = probing.read(ready, encoded).mean, probing.word_means(ready, encoded)
-        return {
-            MAJORITY: baselines.majority(train.labels, len(split)),
-            TFIDF: baselines.tfidf_linear(train.joined(), train.labels, split.joined()),
+        texts = [text for split, _ in asked for text in split.joined()]
+        words = np.concatenate([probing.word_means(ready, encoded) for _, encoded in asked])
+        means = np.concatenate([probing.read(ready, encoded).mean for _, encoded in asked])
+        answers = {
+            MAJORITY: baselines.majority(train.labels, len(texts)),
+            TFIDF: baselines.tfidf_linear(train.joined(), train.labels, texts),
             STATIC: baselines.linear_probe(self.words[allowed], labels, words, classes),
             EMBEDDING: baselines.linear_probe(self.means[allowed], labels, means, classes),
         }
+        ends = np.cumsum([len(split) for split, _ in asked])[:-1]
+        apart = {name: np.split(found, ends) for name, found in answers.items()}
+        return [{name: found[number] for name, found in apart.items()} for number in range(len(asked))]

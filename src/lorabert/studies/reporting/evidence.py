@@ -80,8 +80,9 @@ def _answers(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]
 
 def _held_out(run: Path, record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Answers to texts that the classifier did not learn; those out of folds are kept as the folds gave them."""
-    labels, logits = answers.held_out(run, record)
-    divided = record.get("calibration", {}).get("temperature", 1.0) if answers.chooses_by_folds(record) else 1.0
+    chooser = "fold" if "folds" in record else "validation"  # as the temperature was fitted
+    labels, logits = answers.of_split(run, chooser, len(record["data"]["labels"]))
+    divided = record.get("calibration", {}).get("temperature", 1.0) if chooser == "fold" else 1.0
     return labels, logits.astype(np.float64) / divided
 
 

@@ -97,7 +97,7 @@ def _instead(record: dict[str, Any]) -> str:
     data, length = record["data"], record["config"]["model"]["max_length"]
     cut = data.get("truncated", {}).get("train", 0) / max(1, data.get("examples", {}).get("train", 1))
     if cut > _CUT:
-        return f"{cut:.0%} of the texts were cut at {length} tokens: try --model.max_length {2 * length}."
+        return f"{cut:.0%} of the texts were cut at {length} tokens: try a larger --model.max_length."
     if record["config"]["train"]["recipe"] == "course":
         return "Try --train.recipe auto, which fits the training to the data."
     return "`lorabert sweep` looks for better settings; until then take the baseline."
