@@ -6,9 +6,11 @@ import os
 import pytest
 
 import adapted
+import tiny
 from lorabert.config import DataConfig, RunConfig
 from lorabert.data import sources
 from lorabert.errors import InputError
+from lorabert.evidence.baselines import TFIDF
 from lorabert.shipping import exporting, loading, manifests
 from lorabert.shipping.documents import manifest as kinds
 from lorabert.studies.experiment import evaluate
@@ -89,3 +91,21 @@ def test_a_place_too_long_for_a_path_is_not_where_the_base_lies(tiny_base, tmp_p
         (folder / "lorabert.json").write_bytes(manifests.sealed(manifest))
         with pytest.raises(InputError, match="was the folder"):
             loading.load(folder)
+
+
+@pytest.mark.parametrize("place", ["metrics", "baselines", "validation_baselines"])
+@pytest.mark.parametrize("key", ["mcc", "high"])
+def test_a_finished_run_without_a_score_is_refused(shell, here, tiny_base, place, key):
+    texts, labels = tiny.reviews(40, classes=2)
+    tiny.write_csv(shell.folder / "scored.csv", texts, ["ab"[label] for label in labels])
+    words = ["train", "--data.train", "scored.csv", "--model.name", str(tiny_base), "--train.method", "head",
+             "--train.num_train_epochs", "1", "--out", f"{place}-{key}"]  # fmt: skip
+    assert here(*words).code == 0
+    file = shell.folder / f"{place}-{key}/run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    scores = record[place] if place == "metrics" else record[place][TFIDF]
+    del (scores if key == "mcc" else scores["accuracy"])[key]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    done = here(*words, "--resume")
+    assert done.code == 2, done.err
+    assert key in done.err

@@ -8,7 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lorabert.kinds import Check, any_object, anything, named, number, one_of, optional, positive, record, rows, text, whole, wrong
+from lorabert.kinds import (
+    Check,
+    any_object,
+    anything,
+    named,
+    number,
+    one_of,
+    optional,
+    positive,
+    record,
+    rows,
+    text,
+    whole,
+    wrong,
+)
 
 FACTS = (
     "config", "config_sha256", "base", "data", "method", "seed", "device", "precision", "precision_reason", "trainable",
@@ -61,9 +75,8 @@ _LARGEST = 1 << 60
 _TEXT, _COUNT = text(_LONGEST), whole(0, _LARGEST)
 _TEXTS = rows(_TEXT, 0, _MOST)
 _SECTIONS = _words(_words(anything))
-_ESTIMATE = record({"value": number}, {"low": optional(number), "high": optional(number), "n": _COUNT})
-_SCORES = _words(_ESTIMATE)
-_WHOLE_ESTIMATE = record({"value": number, "low": number, "high": number, "n": _COUNT})
+_ESTIMATE = record({"value": number, "low": number, "high": number, "n": _COUNT})
+_SCORES = record(dict.fromkeys(("accuracy", "f1_macro", "mcc"), _ESTIMATE))
 _HASHES = record({"n": _COUNT, "texts_sha256": _TEXT, "labels_sha256": _TEXT})
 _DATA = record(
     {"fingerprint": _TEXT, "labels": rows(_TEXT, 1, _MOST, distinct=True)},
@@ -95,8 +108,8 @@ _RECORD = record(
         "trainable": record({"parameters": _COUNT, "head_parameters": _COUNT, "all_parameters": whole(1, _LARGEST)}),
         "baselines": named(_TEXT, _SCORES, _MOST_BASELINES), "metrics": _SCORES, "validation_metrics": _SCORES,
         "validation_baselines": named(_TEXT, _SCORES, _MOST_BASELINES),
-        "standing": record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _WHOLE_ESTIMATE}),
-        "folds": record({"k": _COUNT, "metrics": record({"accuracy": _WHOLE_ESTIMATE})}),
+        "standing": record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _ESTIMATE}),
+        "folds": record({"k": _COUNT, "metrics": record({"accuracy": _ESTIMATE})}),
         "calibration": record({"temperature": positive, "on": _TEXT, "n": _COUNT}, {"ece": number, "ece_before": number}),
         "seconds": _words(number),
         "per_class": rows(_PER_CLASS, 0, _MOST), "confusion": _counts, "fit": _FIT,
