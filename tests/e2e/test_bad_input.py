@@ -52,6 +52,8 @@ TRAIN = ("train", "--model.name", "base", "--model.max_length", "64", "--train.b
         (ROWS, ("--data.text", "txt"), "'text', 'label'"),
         ("a,b,c\n1,2,3\n4,5,6\n", (), "'a', 'b', 'c'"),
         (ROWS.replace(",bad", ",good"), (), "one class only"),
+        ("text,label\n" + "one film,good\none film,bad\n" * 15, (), "every text is the same. Got 'one film' in each of 30 rows"),
+        (ROWS.replace(",bad", ",good") + "a lone film,bad\n", ("--train.folds", "2"), "too few texts for 2 folds"),
         (ROWS + ",good\n", (), "line 42"),
         (ROWS + "a text without a label,\n", (), "line 42"),
         (ROWS + "a text, with a comma,good\n", (), "line 42"),

@@ -198,7 +198,7 @@ def test_the_last_line_says_which_is_best_on_texts_outside_of_training(run, plai
         assert found["accuracy"] == pytest.approx(done.json["validation_metrics"]["accuracy"]["value"])
         assert found["difference"]["value"] == pytest.approx(found["accuracy"] - found["baseline_accuracy"])
         assert on in done.err
-    assert "say little" in plain.err
+    assert "on 9 validation texts says little" in plain.err
     assert "--folds 5" in plain.err
 
 
@@ -226,7 +226,7 @@ def test_folds_that_cannot_be(here, own, shell, options, says):
     done = here("train", *own, *options, "--out", "refused")
     assert done.code == 2
     assert says in done.err
-    assert not (shell.folder / "refused" / "adapter").exists()
+    assert not (shell.folder / "refused").exists()
 
 
 def test_a_split_that_folds_left_empty_cannot_be_evaluated_on(here, run):

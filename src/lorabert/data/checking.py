@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lorabert.config import DataConfig
-from lorabert.data import leaks, lookalikes, reading, tables
+from lorabert.data import conflicts, leaks, lookalikes, reading, tables
 from lorabert.data.asset_tables import asset_tables
 from lorabert.data.cells import texts_in
 from lorabert.data.columns import Columns, find
@@ -126,19 +126,10 @@ def _problems(part: _Part) -> list[str]:
             problems.append(str(refused))
     if rare := [name for name, count in Counter(part.labels.values()).items() if count < 5]:
         problems.append(f"{origin}: {len(rare)} classes have fewer than 5 examples: {quoted(rare)}")
-    for sentence in (lookalikes.sentence(part.labels.values()), fractions(part.labels.values())):
+    labelled = ((part.texts[row], part.labels[row]) for row in part.texts if row in part.labels)
+    for sentence in (lookalikes.sentence(part.labels.values()), fractions(part.labels.values()), conflicts.sentence(labelled)):
         problems += [f"{origin}: {sentence}"] if sentence else []
-    if conflicting := _conflicting(part):
-        problems.append(f"{origin}: {conflicting:,} texts stand there with different labels")
     return problems
-
-
-def _conflicting(part: _Part) -> int:
-    """Number of texts that occur with more than one label."""
-    seen: dict[tuple[str, ...], set[str]] = {}
-    for row in part.texts.keys() & part.labels.keys():
-        seen.setdefault(part.texts[row], set()).add(part.labels[row])
-    return sum(len(found) > 1 for found in seen.values())
 
 
 def _strange(train: _Part, other: _Part) -> list[str]:

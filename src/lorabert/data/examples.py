@@ -31,6 +31,10 @@ class Examples:
     kept: list[int]
     notes: tuple[str, ...] = ()
 
+    def together(self) -> list[tuple[str, ...]]:
+        """Each text, or both of a pair."""
+        return list(zip(self.texts, self.pairs, strict=True)) if self.pairs else [(text,) for text in self.texts]
+
     @property
     def skipped(self) -> int:
         """The number of rows that were left out because they cannot be used."""

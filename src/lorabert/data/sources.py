@@ -16,7 +16,7 @@ import numpy as np
 
 from lorabert import mistaken
 from lorabert.config import DataConfig
-from lorabert.data import assets, hub, labels, lookalikes, tables
+from lorabert.data import assets, conflicts, hub, labels, lookalikes, tables
 from lorabert.data.asset_tables import asset_tables
 from lorabert.data.columns import Columns, as_trained, find
 from lorabert.data.examples import Examples, examples
@@ -230,7 +230,9 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig, known: Sequenc
     found = {name: train if name == "train" else examples(table, columns_of(table, columns), names, skip=data.skip_bad_rows)
              for name, table in raw.items()}  # fmt: skip
     notes += [note for part in found.values() for note in part.notes]
-    notes += filter(None, [lookalikes.sentence(train.labels), labels.fractions(names)])
+    _check_differ(origin, train)
+    notes += filter(None, [lookalikes.sentence(train.labels), labels.fractions(names),
+                           conflicts.sentence(zip(train.together(), train.labels, strict=True))])  # fmt: skip
     skipped = {name: part.skipped for name, part in found.items() if part.skipped}
     splits = {name: _indexed(part, names, "the labels of train") for name, part in found.items()}
     splits, groups, drawable = _set_aside(origin, splits, train.groups, names, data, columns, notes)
@@ -242,6 +244,19 @@ def _splits(origin: str, raw: dict[str, Table], data: DataConfig, known: Sequenc
         raise InputError(f"{origin}: too few examples are left in train", got="one class only", expected="at least two classes")
     return Splits(origin, splits["train"], splits["validation"], splits["test"], names, columns, tuple(notes), skipped, groups,
                   drawable)  # fmt: skip
+
+
+def _check_differ(origin: str, train: Examples) -> None:
+    """Texts that are all the same teach nothing.
+
+    Raises:
+        InputError: they are.
+    """
+    if len(different := set(train.together())) == 1:
+        (only,) = different
+        raise InputError(f"{origin}: every text is the same", got=f"{quoted(only)} in each of {len(train.texts):,} rows",
+                         expected="texts that differ, as nothing else tells the labels apart",
+                         fix="Name the right column with --data.text")  # fmt: skip
 
 
 def _names(train: Examples, columns: Columns, known: Sequence[str] | None) -> list[str]:

@@ -56,7 +56,7 @@ def test_every_problem_is_named_with_its_lines(tokenizer):
     assert "a.csv: no text in column 'text' in line 3" in problems
     assert "a.csv: no label in column 'label' in line 4" in problems
     assert "fewer than 5 examples: 'pos', 'neg'" in problems
-    assert "1 texts stand there with different labels" in problems
+    assert "one text stands there with different labels: 'good film' as 'neg', 'pos'" in problems
     [part] = document["parts"]
     assert (part["empty_texts"], part["empty_labels"], part["duplicate_texts"]) == (1, 1, 2)
 

@@ -440,3 +440,12 @@ def test_a_path_is_no_name_of_published_data(name, said):
     Path("folder").mkdir()
     with pytest.raises(InputError, match=rf"(?i)--data\.name takes.*({said})"):
         sources.load(DataConfig(name=name))
+
+
+def test_texts_with_several_labels_are_told(tmp_path):
+    rows = [f"film {number},{('good', 'bad')[number % 2]}" for number in range(20)]
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *rows, "film 0,bad", "film 3,good", "film 4,good"]) + "\n")
+    notes = "\n".join(load(DataConfig(train=str(tmp_path / "d.csv"))).notes)
+    assert "2 texts stand there with different labels: 'film 0' as 'bad', 'good'" in notes
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *rows, "film 4,good"]) + "\n")
+    assert "different labels" not in "\n".join(load(DataConfig(train=str(tmp_path / "d.csv"))).notes)

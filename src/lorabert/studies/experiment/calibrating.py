@@ -17,6 +17,8 @@ from lorabert.studies.experiment.preparing import Prepared
 
 # Of the largest logit: what float32 loses on its way through a head.
 _TOLERANCE = 1e-3
+# A temperature so near to one is no lean to speak of.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Calibrated:
     def __str__(self) -> str:
         """A sentence for people."""
         lean = "overconfident" if self.temperature > 1 else "underconfident"
-        return f"Calibration: {lean} on {self.n:,} {self.on} texts; its logits are divided by {self.temperature:.3g}."
+        found = lean if abs(self.temperature - 1) >= _LEVEL else "about as sure as it is right"
+        texts = f"{self.n:,} {self.on} text{'s' if self.n != 1 else ''}"
+        return f"Calibration: {found} on {texts}; its logits are divided by {self.temperature:.3g}."
 
     def errors(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """The expected calibration error of calibrated answers, and what it would have been before."""

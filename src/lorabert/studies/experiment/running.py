@@ -123,6 +123,8 @@ def begin(
             origins.refuse_changed(f"the run {run.path}", run.record, known)
             _say_drift(run, known, say)
         else:
+            if prepared.settings.train.folds:
+                folding.parts(prepared)  # refused before a folder is made for it
             name = f"{Path(prepared.splits.origin).stem}-{settings.train.method}"
             run = runs.make(prepared.settings, out, resume=resume, name=name, recipe=known["recipe"])
         if run.record["status"] == "done":

@@ -69,15 +69,15 @@ def standing(record: dict[str, Any]) -> list[str]:
     accuracy = record.get("validation_metrics", {}).get("accuracy", {})
     if None in map(accuracy.get, ("low", "high", "n")):  # a record of somebody else's
         return []
-    on = f"{accuracy['n']:,} {'out-of-fold' if chooses_by_folds(record) else 'validation'} texts"
+    on = (
+        f"{accuracy['n']:,} {'out-of-fold' if chooses_by_folds(record) else 'validation'} text{'s' if accuracy['n'] != 1 else ''}"
+    )
     if folds:
         own = folds["metrics"]["accuracy"]
         lines.append(f"Out of fold: accuracy {percent(own)}; each of {own['n']:,} texts was answered by one of {folds['k']} "
                      "trainings that did not see it.")  # fmt: skip
     elif accuracy["high"] - accuracy["low"] > _WIDE:
-        lines.append(
-            f"The {on} say little, {percent(accuracy)} is all they tell; --folds 5 would ask every labelled text instead."
-        )
+        lines.append(f"{percent(accuracy)} on {on} says little; --folds 5 would ask every labelled text instead.")
     return [*lines, _standing(record, found, on)] if found else lines
 
 
