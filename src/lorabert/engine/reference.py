@@ -21,6 +21,7 @@ from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, padded_batch, padding_share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.pacing import Pace, measure
+from lorabert.engine.telling import tells
 from lorabert.errors import Diverged, InputError
 from lorabert.files import write_atomically
 from lorabert.hardware import Placement, peak_bytes
@@ -310,7 +311,8 @@ class _Reporting(TrainerCallback):
             if not math.isfinite(logs["eval_loss"]):
                 raise Diverged(f"the validation split after epoch {state.epoch:g}", args.learning_rate)
             event |= {"event": "validation", "loss": float(logs["eval_loss"])}
-            self._write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}")
+            if tells(state.epoch, args.num_train_epochs):
+                self._write(f"epoch {state.epoch:g}: validation loss {float(logs['eval_loss']):.4f}")
         else:
             return
         self.log(event)

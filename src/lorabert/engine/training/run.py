@@ -22,6 +22,7 @@ from lorabert.data.batching import BatchPlan, share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.packing import PackedBatch, pack
 from lorabert.engine.packed import Bits, PackedBase, adapter_in, logits
+from lorabert.engine.telling import tells
 from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
 from lorabert.engine.training.display import Display
@@ -236,7 +237,8 @@ class Run:
         progress, loss = self.progress, self._validation_loss()
         if not math.isfinite(loss):
             raise Diverged(f"the validation split after epoch {progress.epochs}", self.job.settings.learning_rate or 0.0)
-        self.display.validation(self.job.name, progress.epochs, loss)
+        if tells(progress.epochs, len(self.job.plan.epochs)):
+            self.display.validation(self.job.name, progress.epochs, loss)
         self.job.log({"step": progress.step, "epoch": float(progress.epochs), "event": "validation", "loss": loss})
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step, progress.waited = loss, progress.step, 0
