@@ -202,6 +202,15 @@ def test_the_last_line_says_which_is_best_on_texts_outside_of_training(run, plai
     assert "--folds 5" in plain.err
 
 
+def test_the_test_split_s_standing_is_paired_over_its_texts(shell, run):
+    found = run.json["test_standing"]
+    accuracies = {name: scores["accuracy"]["value"] for name, scores in run.json["baselines"].items()}
+    assert found["baseline_accuracy"] == pytest.approx(max(accuracies.values()))
+    assert accuracies[found["baseline"]] == pytest.approx(found["baseline_accuracy"])
+    assert found["difference"]["value"] == pytest.approx(run.json["metrics"]["accuracy"]["value"] - found["baseline_accuracy"])
+    assert found["difference"]["n"] == 10
+
+
 def test_the_report_has_the_curve_and_evaluate_still_works(shell, here, run, plain):
     for name in ("folds", "plain"):
         assert here("report", name, "-o", f"{name}.html").code == 0

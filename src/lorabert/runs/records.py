@@ -77,6 +77,7 @@ _TEXTS = rows(_TEXT, 0, _MOST)
 _SECTIONS = _words(_words(anything))
 _ESTIMATE = record({"value": number, "low": number, "high": number, "n": _COUNT})
 _SCORES = record(dict.fromkeys(("accuracy", "f1_macro", "mcc"), _ESTIMATE))
+_STANDING = record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _ESTIMATE})
 _HASHES = record({"n": _COUNT, "texts_sha256": _TEXT, "labels_sha256": _TEXT})
 _DATA = record(
     {"fingerprint": _TEXT, "labels": rows(_TEXT, 1, _MOST, distinct=True)},
@@ -108,7 +109,7 @@ _RECORD = record(
         "trainable": record({"parameters": _COUNT, "head_parameters": _COUNT, "all_parameters": whole(1, _LARGEST)}),
         "baselines": named(_TEXT, _SCORES, _MOST_BASELINES), "metrics": _SCORES, "validation_metrics": _SCORES,
         "validation_baselines": named(_TEXT, _SCORES, _MOST_BASELINES),
-        "standing": record({"baseline": _TEXT, "accuracy": number, "baseline_accuracy": number, "difference": _ESTIMATE}),
+        "standing": _STANDING, "test_standing": _STANDING,
         "folds": record({"k": _COUNT, "metrics": record({"accuracy": _ESTIMATE})}),
         "calibration": record({"temperature": positive, "on": _TEXT, "n": _COUNT}, {"ece": number, "ece_before": number}),
         "seconds": _words(number),

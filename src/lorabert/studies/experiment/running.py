@@ -262,9 +262,11 @@ class Begun:
         own = found["validation"] if "validation" in found else found["fold"]
         if self.calibrated:
             run.update(calibration={**dataclasses.asdict(self.calibrated), **self.calibrated.errors(labels, logits)})
+        standings = {"standing": scoring.beside(self.cheap.held_out, *own),
+                     "test_standing": scoring.beside(self.cheap.test, labels, logits)}  # fmt: skip
         run.update(
             validation_metrics=score(own[0], own[1].argmax(1), ready.splits.label_names)["metrics"],
-            **scoring.beside(self.cheap, *own),
+            **{name: found for name, found in standings.items() if found},
             **score(labels, logits.argmax(1), ready.splits.label_names),
             seconds=clock.seconds,
         )

@@ -79,23 +79,25 @@ def of_cheap(ready: Prepared, found: Cheap) -> dict[str, Any]:
             "validation_baselines": scores(held.labels, found.held_out, names)}  # fmt: skip
 
 
-def beside(found: Cheap, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
-    """How a classifier stands beside the best baseline on texts that neither learnt: what run.json calls `standing`.
+def beside(answers: Answers, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any] | None:
+    """How a classifier stands beside the best baseline on the same texts, which neither learnt; None without a baseline.
+
+    The difference is paired, over texts: both answered each of them.
 
     Args:
-        found: the baselines' answers.
-        labels: of the validation split, or out of the folds, (n,).
+        answers: the baselines', (n,) each.
+        labels: (n,).
         logits: the classifier's, (n, C).
     """
-    if not found.held_out:
-        return {}
-    right = {name: float((answers == labels).mean()) for name, answers in found.held_out.items()}
+    if not answers:
+        return None
+    right = {name: float((found == labels).mean()) for name, found in answers.items()}
     best = max(right, key=right.__getitem__)
     own = logits.argmax(1)
-    difference = statistics.paired_difference(labels, own[None], found.held_out[best][None], logits.shape[1],
+    difference = statistics.paired_difference(labels, own[None], answers[best][None], logits.shape[1],
                                               generator=np.random.default_rng(0))  # fmt: skip
-    return {"standing": {"baseline": best, "accuracy": float((own == labels).mean()), "baseline_accuracy": right[best],
-                         "difference": difference.to_dict()}}  # fmt: skip
+    return {"baseline": best, "accuracy": float((own == labels).mean()), "baseline_accuracy": right[best],
+            "difference": difference.to_dict()}  # fmt: skip
 
 
 def _out_of_fold(texts: _Texts) -> Answers:

@@ -44,14 +44,14 @@ def summary(record: dict[str, Any]) -> str:
 
 def meaning(record: dict[str, Any]) -> list[str]:
     """What the test results are worth beside the cheap baselines."""
-    own, baselines = record["metrics"]["accuracy"], record["baselines"]
+    baselines = record["baselines"]
     answers = sum(any(row[k] for row in record["confusion"]) for k in range(len(record["confusion"])))
     lines = []
     if answers == 1:
         lines.append("It gives every test text the same answer: it has not learnt the task. Try a higher learning rate, more "
                      "epochs or more texts.")  # fmt: skip
     if baselines:
-        lines.append(_beside(own, *max(titled(baselines).items(), key=lambda item: item[1]["accuracy"]["value"])))
+        lines.append(_beside(record))
     else:
         lines.append("No cheap baseline was measured, so the page cannot say whether the training was worth it.")
     lines.append("The intervals say how much another draw of test texts would change these values. They do not say what another "
@@ -103,18 +103,21 @@ def _instead(record: dict[str, Any]) -> str:
     return "`lorabert sweep` looks for better settings; until then take the baseline."
 
 
-def _beside(own: dict[str, Any], name: str, scores: dict[str, Any]) -> str:
-    other = scores["accuracy"]
-    difference = 100 * (own["value"] - other["value"])
-    if round(difference, 1) == 0:
-        return f"It is level with the best cheap baseline, {name}, in accuracy: its cost bought nothing here."
-    side = "above" if difference > 0 else "below"
-    apart = own["low"] > other["high"] or own["high"] < other["low"]
-    certainty = (
-        "their intervals do not overlap" if apart else "their intervals overlap, so this test split alone does not settle it"
-    )
-    line = f"It is {abs(difference):.1f} points of accuracy {side} the best cheap baseline, {name}; {certainty}."
-    return line if difference > 0 else f"{line} As it stands it is not worth its cost."
+def _beside(record: dict[str, Any]) -> str:
+    """How the classifier stands beside the best cheap baseline on the test texts, which both answered."""
+    scores = {name: found["accuracy"]["value"] for name, found in titled(record["baselines"]).items()}
+    name = max(scores, key=scores.__getitem__)
+    points = 100 * (record["metrics"]["accuracy"]["value"] - scores[name])
+    gain = record.get("test_standing", {}).get("difference")
+    interval = f" [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]" if gain else ""
+    line = f"In accuracy it is {points:+.1f} points{interval} from the best cheap baseline, {name}"
+    if gain is None:
+        return f"{line}; how sure that is was not recorded."
+    if gain["low"] > 0:
+        return f"{line}, paired on the same test texts: it is better."
+    if gain["high"] < 0:
+        return f"{line}, paired on the same test texts: it is worse, and not worth its cost as it stands."
+    return f"{line}, paired on the same test texts, which do not settle which of the two is better."
 
 
 def learning(events: Sequence[dict[str, Any]], logging_steps: int) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from lorabert.evidence.calibration import coverage
-from lorabert.studies.reporting.verdicts import abstaining, learning, more_epochs, standing
+from lorabert.studies.reporting.verdicts import abstaining, learning, meaning, more_epochs, standing
 
 
 def losses(*values, steps=7):
@@ -42,6 +42,23 @@ def test_where_a_validation_file_stands_beside_folds_the_standing_is_on_that_fil
     assert "Best on 50 validation texts" in best
     del record["data"]["examples"]["validation"]
     assert "Best on 50 out-of-fold texts" in standing(record)[1]
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [
+    (0.01, 0.09, "paired on the same test texts: it is better"), (-0.09, -0.01, "not worth its cost"),
+    (-0.01, 0.09, "do not settle which"), (None, None, "was not recorded"),
+])  # fmt: skip
+def test_a_baseline_is_beaten_by_what_both_answered_and_not_by_whether_intervals_overlap(low, high, said):
+    record = {
+        "metrics": {"accuracy": {"value": 0.85, "low": 0.7, "high": 0.95, "n": 50}}, "confusion": [[20, 5], [5, 20]],
+        "baselines": {"tfidf_linear": {"accuracy": {"value": 0.8, "low": 0.65, "high": 0.9, "n": 50}}},
+    }  # fmt: skip
+    if low is not None:
+        record["test_standing"] = {"difference": {"value": 0.05, "low": low, "high": high, "n": 50}}
+    sentence = meaning(record)[0]
+    assert said in sentence
+    assert "+5.0 points" in sentence
+    assert "TF-IDF" in sentence
 
 
 def test_the_suggested_probability_is_said_to_its_last_digit():
