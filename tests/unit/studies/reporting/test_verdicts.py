@@ -2,6 +2,7 @@
 
 import pytest
 
+from lorabert.evidence.baselines import TFIDF
 from lorabert.evidence.calibration import coverage
 from lorabert.studies.reporting.verdicts import abstaining, learning, meaning, more_epochs, standing
 
@@ -51,7 +52,7 @@ def test_where_a_validation_file_stands_beside_folds_the_standing_is_on_that_fil
 def test_a_baseline_is_beaten_by_what_both_answered_and_not_by_whether_intervals_overlap(low, high, said):
     record = {
         "metrics": {"accuracy": {"value": 0.85, "low": 0.7, "high": 0.95, "n": 50}}, "confusion": [[20, 5], [5, 20]],
-        "baselines": {"tfidf_linear": {"accuracy": {"value": 0.8, "low": 0.65, "high": 0.9, "n": 50}}},
+        "baselines": {TFIDF: {"accuracy": {"value": 0.8, "low": 0.65, "high": 0.9, "n": 50}}},
     }  # fmt: skip
     if low is not None:
         record["test_standing"] = {"difference": {"value": 0.05, "low": low, "high": high, "n": 50}}
