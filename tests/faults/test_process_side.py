@@ -3,15 +3,20 @@
 The long version, marked slow, takes every command under every condition and leaves the record that docs/reliability.md shows.
 """
 
+import contextlib
 import json
 import shutil
+import signal
+import socket
 import sys
+import time
 
+import httpx
 import pytest
 
 import befalling
 import reliability
-from command import Shell
+from command import Done, Shell
 
 COMMAND = "pytest -n 0 -m slow tests/faults/test_process_side.py"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, forks and /dev as Linux has them")
@@ -75,6 +80,55 @@ def test_a_short_command_under_every_condition(shell, verbs, verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_under_every_condition(shell, verbs, verb):
     tally = swept(shell, verbs, verb, [(), ("--json",)] if verb != "help" else [()])
+    tally.save(COMMAND)
+    assert tally.failures == []
+
+
+def served(shell, condition):
+    """What is wrong with a server that was started under a condition: it answers and ends in order, or is refused."""
+    with socket.socket() as free:  # it may be unable to say which port it took
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["serve", shell.folder / "store", "--port", port]
+    process = shell.popen(*words, befall=befalling.CONDITIONS[condition])
+    answer, until = None, time.monotonic() + 60
+    while process.poll() is None and answer is None and time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.post(f"http://127.0.0.1:{port}/classify", json={"input": "a text"}, timeout=30)
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    done = Done(process.returncode, out, err)
+    wrong = wrong_with(done, condition, as_json=False, said=False)
+    untold = condition in LOST  # its address reached nobody, which its exit code says
+    if answer is None and done.code != 2 and condition != "stdout_left":
+        wrong.append(f"no answer: {err[-1500:]}")
+    if answer is not None and (answer.status_code, done.code) != (200, 2 if untold else 0):
+        wrong.append(f"answered {answer.status_code}, exit {done.code}: {answer.text[:300]} {err[-1500:]}")
+    return done, wrong
+
+
+def serve_under(shell, conditions):
+    tally = reliability.Tally("process", "serve")
+    for condition in conditions:
+        done, wrong = served(shell, condition)
+        if wrong:
+            tally.failures.append(f"serve, {condition}: {'; '.join(wrong)}")
+        else:
+            tally.outcomes["completed" if done.code == 0 else "refused"] += 1
+    return tally
+
+
+def test_a_server_under_a_few_conditions(shell, verbs):
+    tally = serve_under(shell, ["stdin_closed", "stderr_left", "few_files", "home_unwritable"])
+    assert tally.failures == []
+    assert tally.outcomes["completed"] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_server_under_every_condition(shell, verbs):
+    tally = serve_under(shell, befalling.CONDITIONS)
     tally.save(COMMAND)
     assert tally.failures == []
 
