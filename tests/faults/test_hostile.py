@@ -7,7 +7,10 @@ thousand with -m slow.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
+import io
 import json
 import os
 import random
@@ -24,10 +27,13 @@ from pathlib import Path
 import pytest
 
 import reliability
+import serving
+import tiny
 from adapted import saved, trained
+from lorabert.cli import main
 from lorabert.errors import InputError
 from lorabert.shipping import exporting, loading, manifests
-from mutations import REPEATED, VALUES, in_bytes, places, resealed
+from mutations import REPEATED, VALUES, in_bytes, places, resealed, working_in
 
 COMMAND = "pytest -n 0 -m slow tests/faults/test_hostile.py"
 KEYS = (
@@ -154,8 +160,6 @@ def base_recorded(adapter: Path, base: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """A base, an adapter of it and two exports; read, never changed."""
-    import tiny
-
     folder = tmp_path_factory.mktemp("whole")
     base = tiny.build_base(folder / "base")
     columns = {"text": "text", "text_pair": None, "label": "label"}
@@ -235,5 +239,105 @@ def test_ten_thousand_mutated_artefacts(whole, monkeypatch):
     tally = reliability.Tally("hostile", "adapters, exports and bases")
     with monkeypatch.context() as patched:  # what records the machine asks git
         attack(whole, 10_000, 2, patched, tally)
+    tally.save(COMMAND)
+    assert tally.failures == []
+
+
+# What else opens an artefact: every verb that takes one, and the server.
+COMMANDS = {
+    "adapter": (
+        ("predict", "attacked", "a good film", "--json"),
+        ("evaluate", "attacked", "--data", "data.csv", "--json"),
+        ("export", "attacked", "--format", "merged", "--out", "made"),
+        ("export", "attacked", "--format", "onnx", "--out", "made"),
+        ("store", "add", "attacked", "--name", "kept", "--store", "made"),
+        ("serve", "attacked"),
+    ),
+    "base": (
+        ("predict", "adapter", "a good film", "--base", "attacked", "--json"),
+        ("evaluate", "adapter", "--data", "data.csv", "--base", "attacked"),
+        ("serve", "adapter", "--base", "attacked"),
+        ("train", "--model.name", "attacked", "--data.train", "data.csv", "--train.num_train_epochs", "1", "--out", "made"),
+        ("data", "check", "data.csv", "--model", "attacked"),
+    ),
+    "merged": (("predict", "attacked", "a good film", "--json"), ("evaluate", "attacked", "--data", "data.csv")),
+    "onnx": (("predict", "attacked", "a good film", "--json"), ("evaluate", "attacked", "--data", "data.csv")),
+}
+
+
+def commanded(words: tuple[str, ...]) -> tuple[int, str, str]:
+    """A command in this process: exit code, stdout, stderr; a server is loaded, asked once and closed."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        if words[0] != "serve":
+            return main(list(words)), out.getvalue(), err.getvalue()
+        try:
+            asyncio.run(_served(words[1], words[3] if len(words) > 2 else None))
+        except InputError as refused:
+            return 2, "", f"lorabert: {refused}"
+    return 0, "", ""
+
+
+async def _served(target: str, base: str | None) -> None:
+    async with serving.serve(target, base=base) as client:
+        answer = await client.post("/classify", json={"input": "a good film"})
+        assert answer.status_code in (200, 400, 404, 409, 422, 503), answer.text
+
+
+def command_attack(whole: Path, cases: int, seed: int, monkeypatch: pytest.MonkeyPatch, tally: reliability.Tally) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
+    texts, labels = tiny.reviews(40, classes=2, seed=2)
+    for case in range(cases):
+        draw = random.Random(f"{seed}-{case}")
+        place = Path(f"case-{case}")
+        place.mkdir()
+        with working_in(place):
+            Path("secret").write_text("secret", encoding="utf-8")
+            tiny.write_csv(Path("data.csv"), texts, [("no", "yes")[label] for label in labels])
+            kind = draw.choice(tuple(COMMANDS))
+            folder = Path(shutil.copytree(whole / kind, "attacked"))
+            changes = [mutated(folder, draw) for _ in range(draw.choice((1, 1, 2)))]
+            if kind == "base":
+                base_recorded(Path(shutil.copytree(whole / "adapter", "adapter")), folder)
+            else:
+                resealed(folder)
+            words = draw.choice(COMMANDS[kind])
+            what = f"case {seed}-{case}: {' '.join(words)[:50]}, {'; '.join(changes)}"
+            begun = time.monotonic()
+            try:
+                code, out, err = commanded(words)
+                tally.outcomes["refused" if code else "done"] += 1
+                lines = [line for line in err.splitlines() if line.startswith("lorabert: ")]
+                if code not in (0, 2) or "Traceback" in err or (code == 2 and len(lines) != 1):
+                    tally.failures.append(f"{what}: exit {code}: {err[-500:]}")
+                if "--json" in words and code == 0:
+                    json.loads(out)
+            except BaseException as error:
+                tally.failures.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
+            if (seconds := time.monotonic() - begun) > 2 * MOST_SECONDS:
+                tally.failures.append(f"{what}: {seconds:.0f} s")
+            if Path("ran").exists() or Path("secret").read_text(encoding="utf-8") != "secret":
+                tally.failures.append(f"{what}: code ran, or a file was changed")
+        shutil.rmtree(place)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links")
+def test_commands_meet_mutated_artefacts(whole, monkeypatch, tmp_path):
+    tally = reliability.Tally("hostile", "commands on adapters, exports and bases")
+    with monkeypatch.context() as patched:
+        patched.chdir(tmp_path)
+        command_attack(whole, 25, 1, patched, tally)
+    assert tally.failures == []
+    assert tally.outcomes["refused"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_two_thousand_commands_meet_mutated_artefacts(whole, monkeypatch, tmp_path):
+    tally = reliability.Tally("hostile", "commands on adapters, exports and bases")
+    with monkeypatch.context() as patched:
+        patched.chdir(tmp_path)
+        command_attack(whole, 2_000, 2, patched, tally)
     tally.save(COMMAND)
     assert tally.failures == []
