@@ -58,7 +58,9 @@ def apply(loaded: LoadedBase, method: Method, lora: LoraConfig) -> Any:
     targets: Any = peft.utils.constants.DUMMY_TARGET_MODULES
     if method == "lora":
         _check_rank(lora.r, model.config.hidden_size)
-        targets = _targets(model, lora, saved)
+        below = _below(model, lora)
+        targets = [name for name in _targets(model, lora, saved) if not name.startswith(below)]
+        _silence(model, below)
     settings = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
         r=lora.r,
@@ -195,6 +197,43 @@ def _targets(model: Any, lora: LoraConfig, saved: list[str]) -> list[str]:
             expected=f"all-linear, or some of {', '.join(kinds)}",
         )
     return [name for name in linear if any(f".{name}".endswith(f".{end}") for end in ends)]
+
+
+def _below(model: Any, lora: LoraConfig) -> tuple[str, ...]:
+    """How the names of the modules begin that lie below the layers to adapt; none where all layers are.
+
+    Raises:
+        InputError: the base's layers cannot be told apart.
+    """
+    import torch
+
+    if lora.layers == "all":
+        return ()
+    count, kind = int(model.config.num_hidden_layers), model.config.model_type
+    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) == count]
+    parts = _family(model).parts
+    if not lists or (parts is not None and parts.inner is not None):
+        raise InputError(f"lora.layers {lora.layers}: this {kind} has no layers of which some could be adapted",
+                         expected="an encoder with a list of layers of their own", fix="Leave --lora.layers out")  # fmt: skip
+    first = count - int(lora.layers.removeprefix("top-"))
+    if first < 0:
+        raise InputError(f"lora.layers {lora.layers} is more than this {kind} has", got=f"{count} layers",
+                         expected=f"top-1 to top-{count}", fix="Leave --lora.layers out to adapt all of them")  # fmt: skip
+    place, base = lists[0], lists[0].split(".")[0]
+    return (f"{base}.embeddings", *(f"{place}.{number}." for number in range(first))) if first else ()
+
+
+def _silence(model: Any, below: tuple[str, ...]) -> None:
+    """Switch off the dropout of the modules whose names begin so: what they give for a text is then always the same."""
+    import torch
+
+    for name, module in model.named_modules():
+        if not name.startswith(below):
+            continue
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif hasattr(module, "dropout_prob"):  # where Transformers 4 keeps the rate for its fused attention
+            module.dropout_prob = 0.0
 
 
 def trainable(wrapped: Any, loaded: LoadedBase) -> Trainable:

@@ -67,7 +67,7 @@ def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
         model, train = job.settings.model, job.settings.train
-        shared = (model.name, model.revision, train.device, train.precision)
+        shared = (model.name, model.revision, train.device, train.precision, job.settings.lora.layers)
         # MLflow has one run open at a time.
         alone = train.engine == "reference" or train.report_to == "mlflow"
         groups.setdefault(shared if can_share_base(job.settings) and not alone else number, []).append(job)

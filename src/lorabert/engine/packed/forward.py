@@ -14,7 +14,7 @@ from lorabert.data.batching import by_length
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.packing import ALIKE, CLOSE, PackedBatch, pack
 from lorabert.engine.packed.attention import attend
-from lorabert.engine.packed.inputs import Inputs
+from lorabert.engine.packed.inputs import Entering, Inputs
 from lorabert.engine.packed.masks import Bits
 from lorabert.engine.packed.pointwise import add_norm, dropout
 from lorabert.engine.packed.projection import Projection
@@ -57,9 +57,9 @@ class PackedBase:
         self.layout = CLOSE if self.device.type == "cpu" else ALIKE
         self.head = [_HeadLayer(classifier, step, merged) for step in parts.head]
 
-    def inputs(self, batch: PackedBatch) -> Inputs:
+    def inputs(self, batch: PackedBatch, entering: Entering | None = None) -> Inputs:
         """A batch from `data.packing.pack` for one adapter, `join` or `merge` for several, on the base's device."""
-        return Inputs.of(batch, self.heads, self.device, self.dtype)
+        return Inputs.of(batch, self.heads, self.device, self.dtype, entering)
 
     def __call__(self, inputs: Inputs, adapters: Sequence[Adapter], streams: Sequence[Bits] | None = None) -> list[Tensor]:
         """Logits of each adapter's texts in the batch's order, (n, C) float32.
@@ -72,11 +72,21 @@ class PackedBase:
         batch = inputs.batch
         tokens = Rows(adapters, [part.tokens for part in batch.parts], streams, self.dtype, len(batch.ids))
         texts = Rows(adapters, [part.texts for part in batch.parts], streams, self.dtype, len(batch.rows))
-        x = self.embeddings(inputs, tokens)
-        for layer in self.layers:
+        known = inputs.entering
+        x = self.embeddings(inputs, tokens) if known is None else known.states
+        for layer in self.layers[0 if known is None else known.layer :]:
             x = layer(x, inputs, tokens, texts)
         exact = Rows(adapters, texts.stretches, streams, torch.float32, texts.count)
         return [self._classify(x[stretch].float(), exact.alone(number)) for number, stretch in enumerate(texts.stretches)]
+
+    @torch.no_grad()
+    def below(self, inputs: Inputs, layer: int) -> Tensor:
+        """What enters a layer, not the first, of a batch of one part: (T, hidden), with no adapter and no dropout below."""
+        tokens = Rows([Adapter({}, {})], [inputs.batch.parts[0].tokens], None, self.dtype, len(inputs.batch.ids))
+        x = self.embeddings(inputs, tokens)
+        for each in self.layers[:layer]:
+            x = each(x, inputs, tokens, tokens)
+        return x
 
     def ready(self, adapter: Adapter) -> Adapter:
         """The same adapter for answering only, with as little as possible left to do at every forward."""

@@ -12,6 +12,19 @@ from lorabert.engine.packed.attention import Places, Rectangles, places_of
 
 
 @dataclass(frozen=True)
+class Entering:
+    """What a batch's tokens are below a layer, where that is known already.
+
+    Attributes:
+        layer: the first that is to be computed.
+        states: what it is given, (T, hidden).
+    """
+
+    layer: int
+    states: Tensor
+
+
+@dataclass(frozen=True)
 class Inputs:
     """A batch on its device: all that a step reads besides weights and random bits.
 
@@ -22,6 +35,7 @@ class Inputs:
         firsts: (n,) int64, the token that each text begins with.
         labels: (n,) int64.
         places: where its texts attend.
+        entering: what is known of the layers below; None where all are to be computed.
     """
 
     batch: PackedBatch
@@ -31,17 +45,20 @@ class Inputs:
     firsts: Tensor
     labels: Tensor
     places: Places
+    entering: Entering | None = None
 
     @classmethod
-    def of(cls, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype) -> Inputs:
+    def of(
+        cls, batch: PackedBatch, heads: int, device: torch.device, dtype: torch.dtype, entering: Entering | None = None
+    ) -> Inputs:
         """Of a batch, for attention with so many heads in this type."""
         ids, positions, firsts, labels = (
             torch.from_numpy(numbers).to(device) for numbers in (batch.ids, batch.positions, batch.starts, batch.labels)
         )
         segments = None if batch.segments is None else torch.from_numpy(batch.segments).to(device)
-        return cls(batch, ids, positions, segments, firsts, labels, places_of(batch, heads, device, dtype))
+        return cls(batch, ids, positions, segments, firsts, labels, places_of(batch, heads, device, dtype), entering)
 
-    def take(self, batch: PackedBatch) -> None:
+    def take(self, batch: PackedBatch, entering: Entering | None = None) -> None:
         """Put the numbers of another batch of the same form in the place of these: a step recorded on them then computes it."""
         self.ids.copy_(torch.from_numpy(batch.ids))
         self.positions.copy_(torch.from_numpy(batch.positions))
@@ -49,5 +66,7 @@ class Inputs:
             self.segments.copy_(torch.from_numpy(batch.segments))
         self.firsts.copy_(torch.from_numpy(batch.starts))
         self.labels.copy_(torch.from_numpy(batch.labels))
+        if self.entering is not None and entering is not None:
+            self.entering.states.copy_(entering.states)
         assert isinstance(self.places, Rectangles)  # compiled steps are a CPU's, and there nothing is recorded
         self.places.take(batch)

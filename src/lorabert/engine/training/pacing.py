@@ -12,7 +12,7 @@ from lorabert.data.encoding import EncodedSplit
 from lorabert.data.pacing import Pace
 from lorabert.data.packing import pack
 from lorabert.engine import kernels
-from lorabert.engine.packed import DTYPES, Bits, PackedBase, adapter_in
+from lorabert.engine.packed import DTYPES, Bits, PackedBase, Prefix, adapter_in, entering, fixed_layers
 from lorabert.engine.training.fitting import DEVICES
 from lorabert.errors import Unsupported
 from lorabert.hardware import Placement
@@ -37,9 +37,11 @@ def pace(model: Any, sample: EncodedSplit, batches: list[np.ndarray], placement:
         kernels.state()  # their first use may have to compile them, which is no step's time
     base = PackedBase(classifier_of(model.to(placement.device)), DTYPES[placement.precision])
     adapter, bits = adapter_in(model), Bits(0, base.device)
+    prefix = Prefix.of(base, sample, fixed_layers(model))
 
     def step(rows: np.ndarray) -> None:
-        inputs = base.inputs(pack(sample, rows, base.layout))
+        batch = pack(sample, rows, base.layout)
+        inputs = base.inputs(batch, entering(batch, [prefix]))
         (answers,) = base(inputs, [adapter], [bits])
         loss = F.cross_entropy(answers, inputs.labels)
         loss.backward()

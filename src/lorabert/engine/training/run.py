@@ -21,7 +21,7 @@ from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan, share
 from lorabert.data.encoding import EncodedSplit
 from lorabert.data.packing import PackedBatch, pack
-from lorabert.engine.packed import Bits, PackedBase, adapter_in, logits
+from lorabert.engine.packed import Bits, PackedBase, Prefix, adapter_in, entering, fixed_layers, logits
 from lorabert.engine.telling import tells
 from lorabert.engine.training import checkpoints as saved
 from lorabert.engine.training.checkpoints import Progress
@@ -85,7 +85,9 @@ class Run:
         vocabulary: the words that it can train.
         train: the training split in that vocabulary.
         validation: the validation split in that vocabulary.
+        own_validation: this process's share of it.
         adapter: the trained parameters, as the packed forward takes them.
+        prefix: what the layers give that do not change; None where all do.
         bits: all dropout follows them.
         optimising: its optimizer.
         progress: steps, epochs, best epoch.
@@ -98,6 +100,10 @@ class Run:
         self.vocabulary = Vocabulary(base.embeddings.words, [job.train, job.validation], job.settings)
         self.train, self.validation = map(self.vocabulary.renumber, (job.train, job.validation))
         self.adapter = adapter_in(job.model)
+        count = np.arange(len(self.validation))
+        self.own_validation = self.validation.rows(share(count, self.validation.lengths, processes.rank(), processes.count()))
+        fixed = fixed_layers(job.model)
+        self.prefix, self._validation_prefix = (Prefix.of(base, split, fixed) for split in (self.train, self.own_validation))
         self.optimising = Optimising(job.model, job.settings, job.plan, scaling=job.placement.precision == "fp16")
         self.bits = Bits(_dropout_seed(job.settings.seed, processes.rank()), base.device)
         self.progress = Progress()
@@ -247,16 +253,14 @@ class Run:
 
     def _validation_loss(self) -> float:
         """Mean over the split, whose texts the processes share."""
-        split, total = self.validation, 0.0
-        rows = share(np.arange(len(split)), split.lengths, processes.rank(), processes.count())
-        if len(rows):
-            own = split.rows(rows)
+        own, total = self.own_validation, 0.0
+        if len(own):
             answers = torch.from_numpy(logits(self._answers, own, batch_size=self.job.settings.per_device_eval_batch_size))
             total = float(F.cross_entropy(answers, torch.from_numpy(own.labels), reduction="sum"))
-        return float(processes.add_up(torch.tensor(total, device=self.base.device))) / len(split)
+        return float(processes.add_up(torch.tensor(total, device=self.base.device))) / len(self.validation)
 
     def _answers(self, batch: PackedBatch) -> Tensor:
-        return self.base(self.base.inputs(batch), [self.adapter])[0]
+        return self.base(self.base.inputs(batch, entering(batch, [self._validation_prefix])), [self.adapter])[0]
 
 
 def _groups(batches: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorabert.data.packing import PackedBatch
-from lorabert.engine.packed import Inputs, PackedBase
+from lorabert.engine.packed import Inputs, PackedBase, entering
 from lorabert.engine.training.graphs import CudaGraphs
 from lorabert.engine.training.run import Run
 
@@ -61,10 +61,13 @@ class Stepping:
     def __call__(self, batch: PackedBatch, runs: Sequence[Run]) -> list[float]:
         """As `step`, of a batch that has a part of each run."""
         if self.graphs is None or len(runs) > 1:
-            return step(self.base, self.base.inputs(batch), runs).tolist()
+            return step(self.base, self._inputs(batch, runs), runs).tolist()
         with self.graphs.aside():
             losses = self._alone(batch, runs, self.graphs)
         return losses.tolist()
+
+    def _inputs(self, batch: PackedBatch, runs: Sequence[Run]) -> Inputs:
+        return self.base.inputs(batch, entering(batch, [run.prefix for run in runs]))
 
     def forget(self) -> None:
         """Drop what has been recorded: it reads and writes tensors that are somewhere else now, or no longer needed."""
@@ -77,12 +80,12 @@ class Stepping:
         form = run, batch.form, run.shared_by
         if form not in self.met:
             self.met.add(form)
-            return step(self.base, self.base.inputs(batch), runs)
+            return step(self.base, self._inputs(batch, runs), runs)
         if form not in self.recorded:
-            inputs = self.base.inputs(batch)
+            inputs = self._inputs(batch, runs)
             replay, losses = graphs.record(lambda: step(self.base, inputs, runs), run.bits)
             self.recorded[form] = _Recorded(inputs, losses, replay)
         recorded = self.recorded[form]
-        recorded.inputs.take(batch)
+        recorded.inputs.take(batch, entering(batch, [run.prefix]))
         recorded.replay()
         return recorded.losses
