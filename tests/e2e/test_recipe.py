@@ -62,6 +62,34 @@ def test_its_configuration_alone_repeats_it(here, shell, run):
     assert weights[0] == weights[1]
 
 
+BRANCHES = {
+    "plain": [], "folds": ["--folds", "3"], "top layer": ["--lora.layers", "top-1"], "head": ["--train.method", "head"],
+    "bitfit": ["--train.method", "bitfit"], "reference": ["--train.engine", "reference"],
+    "course": ["--train.recipe", "course", "--model.max_length", "48"],
+    "stopping": ["--train.early_stopping_patience", "1"], "no baselines": ["--train.baselines", "false"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_training_never_reads_the_test_split(here, shell, own, branch):
+    """Two test files that share no text and no share of labels: nothing that is trained, chosen or shipped differs by a bit."""
+    texts, labels = tiny.reviews(40, classes=2, seed=5)
+    tiny.write_csv(shell.folder / "right.csv", texts[:20], [("bad", "good")[label] for label in labels[:20]])
+    tiny.write_csv(shell.folder / "wrong.csv", [f"{text} {text}" for text in texts[20:25]], ["bad"] * 5)
+    found = []
+    for test in ("right", "wrong"):
+        out = f"{branch} {test}".replace(" ", "-")
+        words = [*own, *BRANCHES[branch], "--train.num_train_epochs", "3"]
+        done = here("train", *words, "--data.test", f"{test}.csv", "--out", out, "--json")
+        assert done.code == 0, done.err
+        weights = (shell.folder / out / "adapter" / "adapter_model.safetensors").read_bytes()
+        calibration = {key: value for key, value in done.json.get("calibration", {}).items() if not key.startswith("ece")}
+        chosen = [done.json.get(key) for key in ("recipe", "start", "folds", "standing", "validation_metrics")]
+        found.append((weights, calibration, chosen, done.json["metrics"]["accuracy"]["n"]))
+    assert found[0][:3] == found[1][:3]
+    assert (found[0][3], found[1][3]) == (20, 5)
+
+
 def test_a_run_that_is_done_is_found_again_by_what_was_asked(here, own, run):
     again = here("train", *own, "--out", "auto", "--resume", "--json")
     assert again.code == 0, again.err
