@@ -184,10 +184,12 @@ def refuse_link(path: Path, what: str) -> None:
     Raises:
         InputError: it does.
     """
-    if not os.path.lexists(path):
+    try:
+        kind = os.lstat(path).st_mode
+    except (OSError, ValueError):
         return
-    wrong = path.is_symlink() or not (path.is_file() or path.is_dir()) or path.resolve() != path.parent.resolve() / path.name
-    if wrong:
+    plain = stat.S_ISREG(kind) or stat.S_ISDIR(kind)
+    if not plain or path.resolve() != path.parent.resolve() / path.name:
         raise InputError(
             f"{path} is no part of {what}",
             got="a link, a pipe or a device",

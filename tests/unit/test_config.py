@@ -344,6 +344,7 @@ def test_every_knob_is_an_option_and_survives_yaml_and_the_record():
     values = {knob: another(*knob) for knob in KNOBS}
     # The other save_strategy and the other ratio forbid these; folds leave nothing to set aside.
     values |= {("train", "early_stopping_patience"): 0, ("train", "method"): "lora", ("data", "validation_share"): 0.0}
+    values[("lora", "layers")] = "top-3"
     found = configured(*(f"--{section}.{name}={as_word(value)}" for (section, name), value in values.items()))
     assert {knob: getattr(getattr(found, knob[0]), knob[1]) for knob in KNOBS} == values
     assert config.from_dict(found.to_dict()) == found

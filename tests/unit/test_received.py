@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,22 @@ def test_a_folder_that_leads_elsewhere_on_the_way_is_refused(part, kind):
         place.symlink_to(Path(kind).absolute())
     with pytest.raises(InputError, match="no part of a comparison"):
         received.refuse_links_on_the_way(wanted, Path("study"), "a comparison")
+
+
+def test_a_part_that_comes_and_goes_is_no_link(tmp_path):
+    """As the folder that writers of a store work in, to whoever reads it meanwhile."""
+    part, ended = tmp_path / "partial", threading.Event()
+
+    def come_and_go():
+        while not ended.is_set():
+            part.mkdir()
+            part.rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            received.refuse_link(part, "a store")
+    finally:
+        ended.set()
+        thread.join()
