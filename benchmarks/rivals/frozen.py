@@ -20,8 +20,8 @@ from transformers import AutoModel, AutoTokenizer
 
 def rival(texts: list[str], labels: list[int], classes: int, asked: list[str]) -> Any:
     """256 tokens, as the base's own documentation reads."""
-    tokenizer = AutoTokenizer.from_pretrained(os.environ["BASE"])
-    model = AutoModel.from_pretrained(os.environ["BASE"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(os.environ["BASE"], trust_remote_code=False)
+    model = AutoModel.from_pretrained(os.environ["BASE"], trust_remote_code=False).eval()
 
     @torch.inference_mode()
     def means(some: list[str]) -> Any:

@@ -20,8 +20,8 @@ EPOCHS, BATCH = 20, 32
 def rival(texts: list[str], labels: list[int], classes: int, asked: list[str]) -> Any:
     """128 tokens."""
     torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(os.environ["BASE"])
-    base = AutoModelForSequenceClassification.from_pretrained(os.environ["BASE"], num_labels=classes)
+    tokenizer = AutoTokenizer.from_pretrained(os.environ["BASE"], trust_remote_code=False)
+    base = AutoModelForSequenceClassification.from_pretrained(os.environ["BASE"], num_labels=classes, trust_remote_code=False)
     model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, lora_dropout=0.1))
     steps = EPOCHS * math.ceil(len(texts) / BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)

@@ -49,7 +49,10 @@ def wrong_with(done, condition, *, as_json, said=True):
         wrong.append("no paragraph")
     if condition in LOST and done.code == 0 and said:
         wrong.append("exit 0, although the answer was lost")
-    if as_json and condition not in LOST and condition != "stdout_left":
+    cut = condition == "short_files" and len(done.out.encode()) >= befalling.SHORT
+    if cut and done.code == 0:
+        wrong.append("exit 0, although the answer was cut")
+    if as_json and not cut and condition not in LOST and condition != "stdout_left":
         try:
             json.loads(done.out)
         except ValueError:
