@@ -12,8 +12,8 @@ from lorabert.config import COURSE, RunConfig
 # Fine-tuning that takes too few steps ends where it began, or at the commonest class (Mosbach et al. 2021; Zhang et al. 2021).
 STEPS = 150
 EPOCHS = 3
-# Of so many texts the upper half of the layers learns what all of them do; of 600 it learnt up to two points less (docs/LOG.md).
-FEW = 300
+# So many texts are few: at most that many come to the least number of steps only by more passes than those.
+FEW = STEPS * 16 // EPOCHS
 # What auto gives whatever the data.
 ALWAYS: dict[str, Any] = {"lora.target_modules": "all-linear", "train.warmup": 0.1}
 # Texts are read to a length that leaves so many of them whole, where the training then reads no more tokens than this.

@@ -98,8 +98,8 @@ def test_more_tokens_than_one_has_time_for_are_not_read_but_said():
 
 @pytest.mark.parametrize(
     ("texts", "layers", "method", "depth"),
-    [(40, 6, "lora", "top-3"), (300, 12, "lora", "top-6"), (40, 1, "lora", "top-1"), (40, 5, "lora", "top-3"),
-     (301, 6, "lora", "all"), (40, None, "lora", "all"), (40, 6, "full", "all"), (40, 6, "head", "all")],
+    [(40, 6, "lora", "top-3"), (800, 12, "lora", "top-6"), (40, 1, "lora", "top-1"), (40, 5, "lora", "top-3"),
+     (801, 6, "lora", "all"), (40, None, "lora", "all"), (40, 6, "full", "all"), (40, 6, "head", "all")],
 )  # fmt: skip
 def test_few_texts_teach_the_upper_half_of_the_layers(texts, layers, method, depth):
     recipe = chosen(dataclasses.replace(FEW, texts=texts, layers=layers), method=method)
