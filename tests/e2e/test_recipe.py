@@ -107,7 +107,7 @@ def test_course_and_what_is_set_by_hand_win(here, own):
     words = ["--train.num_train_epochs", "4", "--train.head_init", "random", "--lora.target_modules", "auto"]
     mine = here("train", *own, *words, "--out", "mine", "--json").json
     assert mine["fit"]["epochs"] == 4
-    assert set(mine["recipe"]["chosen"]) == {"model.max_length", "train.warmup", "train.calibration", "lora.layers"}
+    assert set(mine["recipe"]["chosen"]) == {"model.max_length", "train.warmup", "train.calibration"}
 
 
 def test_the_reference_engine_starts_from_the_probe_too(here, shell, own):
@@ -125,25 +125,3 @@ def test_a_sweep_leaves_the_epochs_to_the_recipe(here, shell, own):
     done = here("sweep", *own, "--trials", "2", "--out", "sweep", "--json")
     assert done.code == 0, done.err
     assert "train.num_train_epochs" not in json.loads((shell.folder / "sweep" / "sweep.json").read_text())["space"]
-
-
-def test_a_run_that_was_begun_before_an_option_goes_on_as_it_began(here, shell, own, monkeypatch):
-    """An unfinished run's record knows nothing of what came later; the recipe of today would choose it otherwise."""
-    from lorabert.studies.experiment import running
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    words = [*own, "--out", "older", "--train.precision", "fp32"]
-    with monkeypatch.context() as stopping:
-        stopping.setattr(running, "start_head", stop)
-        assert here("train", *words, "--lora.layers", "all").code == 130
-    file = shell.folder / "older" / "run.json"
-    record = json.loads(file.read_text(encoding="utf-8"))
-    del record["config"]["lora"]["layers"]
-    record["config_sha256"] = "0" * 64  # as without it
-    file.write_text(json.dumps(record), encoding="utf-8")
-    done = here("train", *words, "--resume", "--json")
-    assert done.code == 0, done.err
-    assert done.json["config"]["lora"]["layers"] == "all"
-    assert any(".layer.0." in name for name in done.json["trainable"]["names"])
