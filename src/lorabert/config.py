@@ -101,9 +101,9 @@ class LoraConfig:
     target_modules: list[str] | str | None = None
     """Linear layers to adapt: auto (query and value, whatever the architecture calls them), all-linear, or names. By default
     the recipe's."""
-    layers: str | None = None
+    layers: str = "all"
     """Encoder layers to adapt: all, or the last K as top-K. What lies below is then computed once a text, without dropout, which
-    makes steps cheaper. By default the recipe's."""
+    makes steps cheaper."""
     bias: Literal["none", "all", "lora_only"] = "none"
     """Biases to train besides."""
     modules_to_save: list[str] | None = None
@@ -184,7 +184,6 @@ class TrainConfig:
 COURSE: dict[str, Any] = {
     "model.max_length": 128,
     "lora.target_modules": "auto",
-    "lora.layers": "all",
     "train.num_train_epochs": 3,
     "train.head_init": "random",
     "train.warmup": 0.0,
@@ -264,7 +263,7 @@ def _wrong_numbers(config: RunConfig) -> list[str]:
         problems.append("data.validation_share 0 without train.folds, which would leave nothing to choose by")
     if train.early_stopping_patience and train.save_strategy == "no":
         problems.append("train.save_strategy no with early stopping, which needs a checkpoint each epoch")
-    if config.lora.layers and not re.fullmatch(r"all|top-[1-9][0-9]{0,3}", config.lora.layers):
+    if not re.fullmatch(r"all|top-[1-9][0-9]{0,3}", config.lora.layers):
         problems.append(f"lora.layers {config.lora.layers!r}; it must be all, or top-K with the number of layers, such as top-3")
     if train.loraplus_lr_ratio != 1 and train.method != "lora":
         problems.append(f"train.loraplus_lr_ratio {train.loraplus_lr_ratio:g} with method {train.method}, which has no B")

@@ -199,33 +199,27 @@ def _targets(model: Any, lora: LoraConfig, saved: list[str]) -> list[str]:
     return [name for name in linear if any(f".{name}".endswith(f".{end}") for end in ends)]
 
 
-def layers_apart(model: Any) -> tuple[str, int] | None:
-    """The name of the list of a base's layers and how many there are; None where they are not of their own, as ALBERT's."""
-    import torch
-
-    count, parts = int(getattr(model.config, "num_hidden_layers", 0)), _family(model).parts
-    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) == count]
-    return (lists[0], count) if lists and (parts is None or parts.inner is None) else None
-
-
 def _below(model: Any, lora: LoraConfig) -> tuple[str, ...]:
     """How the names of the modules begin that lie below the layers to adapt; none where all layers are.
 
     Raises:
         InputError: the base's layers cannot be told apart.
     """
-    if lora.layers in (None, "all"):
+    import torch
+
+    if lora.layers == "all":
         return ()
-    kind, found = model.config.model_type, layers_apart(model)
-    if found is None:
+    count, kind = int(model.config.num_hidden_layers), model.config.model_type
+    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) == count]
+    parts = _family(model).parts
+    if not lists or (parts is not None and parts.inner is not None):
         raise InputError(f"lora.layers {lora.layers}: this {kind} has no layers of which some could be adapted",
                          expected="an encoder with a list of layers of their own", fix="Leave --lora.layers out")  # fmt: skip
-    place, count = found
     first = count - int(lora.layers.removeprefix("top-"))
     if first < 0:
         raise InputError(f"lora.layers {lora.layers} is more than this {kind} has", got=f"{count} layers",
                          expected=f"top-1 to top-{count}", fix="Leave --lora.layers out to adapt all of them")  # fmt: skip
-    base = place.split(".")[0]
+    place, base = lists[0], lists[0].split(".")[0]
     return (f"{base}.embeddings", *(f"{place}.{number}." for number in range(first))) if first else ()
 
 

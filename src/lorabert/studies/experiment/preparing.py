@@ -190,8 +190,7 @@ def _recipe(asked: RunConfig, splits: Splits, loaded: LoadedBase, tokenizer: Any
     some = splits.train.rows(sample(len(splits.train), _MEASURED_TEXTS, seed=0))
     whole = encoding.encode_split(some, tokenizer, min(longest or 512, 512) + 1, quiet=True)
     facts = Facts(len(splits.train), len(splits.label_names), whole.lengths.tolist(), longest,
-                  probe=heads.can_start_from_probe(loaded.model, loaded.new_tensors),
-                  layers=(methods.layers_apart(loaded.model) or (None, None))[1])  # fmt: skip
+                  probe=heads.can_start_from_probe(loaded.model, loaded.new_tensors))  # fmt: skip
     return decide(asked, facts)
 
 

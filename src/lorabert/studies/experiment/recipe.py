@@ -12,8 +12,6 @@ from lorabert.config import COURSE, RunConfig
 # Fine-tuning that takes too few steps ends where it began, or at the commonest class (Mosbach et al. 2021; Zhang et al. 2021).
 STEPS = 150
 EPOCHS = 3
-# So many texts are few: at most that many come to the least number of steps only by more passes than those.
-FEW = STEPS * 16 // EPOCHS
 # What auto gives whatever the data.
 ALWAYS: dict[str, Any] = {"lora.target_modules": "all-linear", "train.warmup": 0.1}
 # Texts are read to a length that leaves so many of them whole, where the training then reads no more tokens than this.
@@ -33,7 +31,6 @@ class Facts:
         lengths: tokens of some of the training texts, whole.
         longest: tokens that the base can read, None without a limit.
         probe: whether the head can start from a linear probe of the frozen base.
-        layers: of the base's encoder; None where they cannot be told apart.
     """
 
     texts: int
@@ -41,7 +38,6 @@ class Facts:
     lengths: Sequence[int]
     longest: int | None
     probe: bool
-    layers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,6 @@ def decide(settings: RunConfig, facts: Facts) -> Recipe:
     decided = {
         "model.max_length": _max_length(facts),
         "lora.target_modules": (ALWAYS["lora.target_modules"], _LAYERS if settings.train.method == "lora" else ""),
-        "lora.layers": _depth(settings, facts),
         "train.num_train_epochs": _epochs(settings, facts),
         "train.warmup": (ALWAYS["train.warmup"], _WARMUP),
         "train.head_init": _head(facts),
@@ -97,8 +92,6 @@ def decide(settings: RunConfig, facts: Facts) -> Recipe:
 
 _SURE = "A temperature from texts that were not trained on makes its probabilities as high as it is right."
 _WARMUP = "The learning rate rises over the first tenth of the steps, so that no early step goes astray."
-_UPPER = "Of so few texts the upper half of the base's layers learns what all of them do, in less than half the time."
-_EVERY = "It does so in every layer of the base."
 _LAYERS = "LoRA sits on all linear layers, which learns more from few texts than query and value alone."
 
 
@@ -146,15 +139,6 @@ def _epochs(settings: RunConfig, facts: Facts) -> tuple[int, str]:
     epochs = max(EPOCHS, math.ceil(STEPS / each))
     steps = f"{facts.texts:,} texts come to {epochs * each:,} steps in {epochs} passes"
     return epochs, f"{steps}; fewer than {STEPS} learn little." if epochs > EPOCHS else f"{steps}, which is enough."
-
-
-def _depth(settings: RunConfig, facts: Facts) -> tuple[str, str]:
-    """The upper half of the layers where few texts are passed over often: what lies below is then computed once."""
-    if settings.train.method != "lora":
-        return "all", ""
-    if facts.layers is None or facts.texts > FEW:
-        return "all", _EVERY
-    return f"top-{math.ceil(facts.layers / 2)}", _UPPER
 
 
 def _head(facts: Facts) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lorabert import processes, runs
-from lorabert.config import COURSE, RunConfig, from_dict
+from lorabert.config import RunConfig, from_dict
 from lorabert.engine.prediction import Classifier
 from lorabert.errors import Diverged, InputError, Unsupported
 from lorabert.files import disk_errors
@@ -111,7 +111,7 @@ def begin(
         measure = frozen is None and not (run and run.record.get("status") == "done")
         # What the recipe chose when the run began stays chosen: another version might choose otherwise.
         before = run.record.get("recipe") if run else None
-        asked = from_dict(settings.with_values(_settled(run, before["chosen"])).to_dict()) if run and before else settings
+        asked = from_dict(settings.with_values(before["chosen"]).to_dict()) if before else settings
         prepared = prepare(asked, say, frozen, measure=measure, tell=not resume)
         known = facts(prepared) | ({"recipe": before} if before else {})
         if expected and known["data"]["fingerprint"] != expected:
@@ -147,13 +147,6 @@ def begin(
         begun.folds()
         begun.start()
     return begun
-
-
-def _settled(run: RunFolder, chosen: dict[str, Any]) -> dict[str, Any]:
-    """What a recipe chose when a run began; options that came later are as they were before there was a choice."""
-    sections = run.record["config"]
-    later = {key: value for key, value in COURSE.items() if key.split(".")[1] not in sections.get(key.split(".")[0], {})}
-    return {**later, **chosen}
 
 
 def _moved(settings: RunConfig, known: dict[str, Any]) -> RunFolder | None:

@@ -7,7 +7,7 @@ import pytest
 from lorabert.config import COURSE, LoraConfig, ModelConfig, RunConfig, TrainConfig
 from lorabert.studies.experiment.recipe import Facts, decide
 
-FEW = Facts(texts=40, classes=2, lengths=[20] * 40, longest=512, probe=True, layers=6)
+FEW = Facts(texts=40, classes=2, lengths=[20] * 40, longest=512, probe=True)
 
 
 def chosen(facts=FEW, **train):
@@ -45,9 +45,7 @@ def test_few_texts_are_passed_over_until_there_are_enough_steps(texts, batch, ep
 
 def test_what_was_set_by_hand_wins_and_is_not_said_to_be_chosen():
     asked = RunConfig(
-        ModelConfig(max_length=77),
-        lora=LoraConfig(target_modules="auto", layers="all"),
-        train=TrainConfig(num_train_epochs=2, warmup=0.0),
+        ModelConfig(max_length=77), lora=LoraConfig(target_modules="auto"), train=TrainConfig(num_train_epochs=2, warmup=0.0)
     )
     recipe = decide(asked.resolved(), FEW)
     assert recipe.settings.model.max_length == 77
@@ -94,16 +92,6 @@ def test_more_tokens_than_one_has_time_for_are_not_read_but_said():
     recipe = chosen(Facts(40_000, 2, [500] * 100, 512, probe=True))
     assert recipe.settings.model.max_length == 128
     assert "--model.max_length 512" in " ".join(recipe.because)
-
-
-@pytest.mark.parametrize(
-    ("texts", "layers", "method", "depth"),
-    [(40, 6, "lora", "top-3"), (800, 12, "lora", "top-6"), (40, 1, "lora", "top-1"), (40, 5, "lora", "top-3"),
-     (801, 6, "lora", "all"), (40, None, "lora", "all"), (40, 6, "full", "all"), (40, 6, "head", "all")],
-)  # fmt: skip
-def test_few_texts_teach_the_upper_half_of_the_layers(texts, layers, method, depth):
-    recipe = chosen(dataclasses.replace(FEW, texts=texts, layers=layers), method=method)
-    assert recipe.settings.lora.layers == depth
 
 
 def test_a_head_that_is_not_known_starts_random():
