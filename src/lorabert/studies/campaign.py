@@ -67,7 +67,8 @@ def groups(jobs: Sequence[Job]) -> list[list[Job]]:
     groups: dict[Any, list[Job]] = {}
     for number, job in enumerate(jobs):
         model, train = job.settings.model, job.settings.train
-        shared = (model.name, model.revision, train.device, train.precision, job.settings.lora.layers)
+        depth = job.settings.lora.layers if train.method == "lora" else "all"
+        shared = (model.name, model.revision, train.device, train.precision, depth)
         # MLflow has one run open at a time.
         alone = train.engine == "reference" or train.report_to == "mlflow"
         groups.setdefault(shared if can_share_base(job.settings) and not alone else number, []).append(job)

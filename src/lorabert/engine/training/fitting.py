@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lorabert import processes
 from lorabert.config import TrainConfig
 from lorabert.data.batching import BatchPlan
@@ -217,11 +219,18 @@ class _Team:
         )
 
 
+def _rates(model: Any) -> list[float]:
+    """The dropout rates of a model's base, LoRA's own left out, in the order of its modules."""
+    return [module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout) and "lora_dropout" not in name]
+
+
 def _check_shared(model: Any, first: Any) -> None:
     """Check that what a model trains is its adapter alone, and that all else is the first one's very tensors."""
     adapter = adapter_in(model)
     own = [tensor for low in adapter.low_ranks.values() for tensor in (low.a, low.b, low.magnitude)]
     own += [tensor for pair in adapter.head.values() for tensor in pair]
+    if _rates(model) != _rates(first):  # layers below lora.layers drop nothing
+        raise Unsupported("The dropout of its base is not that of the other runs")
     allowed = {id(tensor) for tensor in own}
     others = {id(parameter) for parameter in first.parameters()}
     for name, parameter in model.named_parameters():
